@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_icmp import ICMP_TYPES, REQUIRED_ICMP6
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service, read_policy
@@ -49,8 +49,8 @@ class CompiledPolicy:
     Docker, libvirt or Kubernetes forward. `notes` are sentences that an operator should read.
     """
 
-    tables: Dict[str, Dict[str, Dict[str, Any]]]
-    notes: List[str] = field(default_factory=list)
+    tables: dict[str, dict[str, dict[str, Any]]]
+    notes: list[str] = field(default_factory=list)
 
 
 def compile_policy(profile: str, policy: Mapping[str, Any]) -> CompiledPolicy:
@@ -65,7 +65,7 @@ def compile_read_policy(policy: Policy) -> CompiledPolicy:
     """Compile a policy that `read_policy` has read."""
     chains: Chains = {}
     incoming = _input_rules(policy, chains)
-    tables = {
+    tables: dict[str, dict[str, dict[str, Any]]] = {
         "filter": {
             "INPUT": {"policy": "DROP", "rules": _texts(incoming, policy)},
             "FORWARD": {"policy": "DROP", "rules": [], "only_if_unused": True},
@@ -76,17 +76,17 @@ def compile_read_policy(policy: Policy) -> CompiledPolicy:
     return CompiledPolicy(tables=tables, notes=_notes(policy))
 
 
-def _texts(rules: Sequence[Rule], policy: Policy) -> List[str]:
+def _texts(rules: Sequence[Rule], policy: Policy) -> list[str]:
     """The rules as texts, without those for a family that the policy leaves alone."""
     return [str(rule) for rule in rules if rule.family is None or rule.family in policy.families]
 
 
-def _notes(policy: Policy) -> List[str]:
+def _notes(policy: Policy) -> list[str]:
     missing = [family for family in (4, 6) if family not in policy.families]
-    return ["firewall_families: IPv{} is not filtered".format(family) for family in missing]
+    return [f"firewall_families: IPv{family} is not filtered" for family in missing]
 
 
-def _input_rules(policy: Policy, chains: Chains) -> List[Rule]:
+def _input_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = _loopback() + _established()
     rules += _management(policy, chains)
     rules += _icmp(policy, chains)
@@ -97,30 +97,30 @@ def _input_rules(policy: Policy, chains: Chains) -> List[Rule]:
     return rules + _logging(policy, "INPUT") + _final(policy)
 
 
-def _loopback() -> List[Rule]:
+def _loopback() -> list[Rule]:
     return [Rule("ACCEPT", interface="lo", comment="loopback")]
 
 
-def _established() -> List[Rule]:
+def _established() -> list[Rule]:
     return [Rule("ACCEPT", matches=("-m conntrack --ctstate RELATED,ESTABLISHED",), comment="established and related")]
 
 
-def _invalid() -> List[Rule]:
+def _invalid() -> list[Rule]:
     return [Rule("DROP", matches=("-m conntrack --ctstate INVALID",), comment="invalid")]
 
 
-def _management(policy: Policy, chains: Chains) -> List[Rule]:
+def _management(policy: Policy, chains: Chains) -> list[Rule]:
     """Neither a SYN nor a connection that conntrack knows is asked for: it must work when all else has gone wrong."""
     port = PortRange(policy.management.port, policy.management.port)
     rule = Rule("ACCEPT", protocol="tcp", matches=port_matches("tcp", [port]), comment="firewall_management")
     return _by_source(rule, policy.management.sources, "management", chains) if policy.management.sources else []
 
 
-def _icmp(policy: Policy, chains: Chains) -> List[Rule]:
+def _icmp(policy: Policy, chains: Chains) -> list[Rule]:
     """Ahead of INVALID: conntrack calls an error about a connection that it does not know invalid."""
     rules = _required_icmp6() if 6 in policy.families else []
     for family in policy.families:
-        rules += _chosen_icmp(policy, family, {rule.matches for rule in rules})
+        rules += _chosen_icmp(policy, family, rules)
     chains["icmp"] = rules
     return [
         Rule("icmp", family=family, protocol=icmp_protocol(family), comment="firewall_icmp")
@@ -128,39 +128,42 @@ def _icmp(policy: Policy, chains: Chains) -> List[Rule]:
     ]
 
 
-def _required_icmp6() -> List[Rule]:
+def _required_icmp6() -> list[Rule]:
     rules = []
     for item in REQUIRED_ICMP6:
         rule = icmp_rule(6, item.type, item.name)
         if item.link_local:
             rule = replace(rule, source=LINK_LOCAL)
         if item.hop_limit is not None:
-            rule = replace(rule, matches=rule.matches + ("-m hl --hl-eq {}".format(item.hop_limit),))
+            rule = replace(rule, matches=(*rule.matches, f"-m hl --hl-eq {item.hop_limit}"))
         rules.append(rule)
     return rules
 
 
-def _chosen_icmp(policy: Policy, family: int, written: Any) -> List[Rule]:
+def _chosen_icmp(policy: Policy, family: int, required: Sequence[Rule]) -> list[Rule]:
+    """What firewall_icmp adds. An echo-request above the rate goes on behind the chain, to be logged and dropped."""
     icmp = policy.icmp
-    names = ["echo-request"] if icmp.types is None and icmp.echo_rate else list(icmp.types or ())
-    rules: List[Rule] = []
-    for name in names:
-        number = ICMP_TYPES[name].ipv4 if family == 4 else ICMP_TYPES[name].ipv6
-        if number is None:
-            continue
-        rule = icmp_rule(family, number, name)
-        if name == "echo-request" and icmp.echo_rate:
-            rules.append(replace(rule, matches=rule.matches + (limit_match(icmp.echo_rate, icmp.echo_burst),)))
-        elif rule.matches not in written:
-            rules.append(rule)
+    rules: list[Rule] = []
+    for name in icmp.types or ():
+        rules += _icmp_type(family, name)
     if icmp.types is None:
-        if icmp.echo_rate:
-            rules.append(replace(rules[-1], matches=rules[-1].matches[:1], target="RETURN", comment="echo-request above the rate"))
-        rules.append(Rule("ACCEPT", family=family, protocol=icmp_protocol(family), comment="every other type"))
-    return rules
+        everything = Rule("ACCEPT", family=family, protocol=icmp_protocol(family), comment="every type")
+        echo = _icmp_type(family, "echo-request", "RETURN") if icmp.echo_rate else []
+        rules = [*echo, everything]
+    if icmp.echo_rate and "echo-request" in (icmp.types or ("echo-request",)):
+        limit = limit_match(icmp.echo_rate, icmp.echo_burst)
+        limited = [replace(rule, matches=(*rule.matches, limit)) for rule in _icmp_type(family, "echo-request")]
+        rules = limited + [rule for rule in rules if icmp.types is None or rule.comment != "echo-request"]
+    written = {(rule.family, rule.matches) for rule in required}
+    return [rule for rule in rules if (rule.family, rule.matches) not in written]
 
 
-def _dhcp_client(policy: Policy) -> List[Rule]:
+def _icmp_type(family: int, name: str, target: str = "ACCEPT") -> list[Rule]:
+    number = ICMP_TYPES[name].ipv4 if family == 4 else ICMP_TYPES[name].ipv6
+    return [] if number is None else [icmp_rule(family, number, name, target)]
+
+
+def _dhcp_client(policy: Policy) -> list[Rule]:
     """Replies to a client. A DHCPv6 server may send from any port (RFC 8415 names only the port it listens on)."""
     if not policy.dhcp_client:
         return []
@@ -172,8 +175,8 @@ def _dhcp_client(policy: Policy) -> List[Rule]:
     ]
 
 
-def _service(service: Service, policy: Policy, chains: Chains) -> List[Rule]:
-    rules: List[Rule] = []
+def _service(service: Service, policy: Policy, chains: Chains) -> list[Rule]:
+    rules: list[Rule] = []
     for interface, (protocol, ports) in product(service.interfaces or ("",), service.ports):
         for matches in _service_matches(service, protocol, ports):
             rule = Rule("", interface=interface, protocol=protocol, matches=matches, comment=service.variable)
@@ -181,8 +184,8 @@ def _service(service: Service, policy: Policy, chains: Chains) -> List[Rule]:
     return rules
 
 
-def _service_matches(service: Service, protocol: str, ports: Sequence[PortRange]) -> List[Tuple[str, ...]]:
-    """One tuple of matches for each rule that the ports need. Only a SYN opens a TCP service; a refusal meets anything."""
+def _service_matches(service: Service, protocol: str, ports: Sequence[PortRange]) -> list[tuple[str, ...]]:
+    """One tuple of matches for each rule that the ports need. Only a SYN opens a TCP service; anything is refused."""
     if not ports:
         return [()]
     syn_only = protocol == "tcp" and service.action == "accept"
@@ -190,7 +193,7 @@ def _service_matches(service: Service, protocol: str, ports: Sequence[PortRange]
     return [port_matches(protocol, group, source_group, syn_only=syn_only) for source_group, group in pairs]
 
 
-def _service_verdict(service: Service, rule: Rule, policy: Policy, chains: Chains) -> List[Rule]:
+def _service_verdict(service: Service, rule: Rule, policy: Policy, chains: Chains) -> list[Rule]:
     verdicts = [replace(rule, target="DROP" if service.action == "drop" else "ACCEPT")]
     if service.action == "reject":
         verdicts = reject(rule, policy.families)
@@ -205,7 +208,7 @@ def _fits(rule: Rule, source: Source) -> bool:
     return rule.family is None or rule.family == source.family
 
 
-def _by_source(rule: Rule, sources: Sequence[Source], chain: str, chains: Chains) -> List[Rule]:
+def _by_source(rule: Rule, sources: Sequence[Source], chain: str, chains: Chains) -> list[Rule]:
     """`rule` for these sources: one rule where a family has one, else a jump to a chain that lists them.
 
     A packet that no line of the chain takes goes on behind the jump.
@@ -219,21 +222,21 @@ def _by_source(rule: Rule, sources: Sequence[Source], chain: str, chains: Chains
 
 def chain_name(kind: str, name: str) -> str:
     """`kind-name`, and where that is too long for a chain, its beginning and a checksum of the name."""
-    full = "{}-{}".format(kind, name)
+    full = f"{kind}-{name}"
     if len(full) <= _CHAIN_LENGTH:
         return full
     digest = hashlib.sha256(name.encode("ascii")).hexdigest()[:4]
-    return "{}-{}".format(full[: _CHAIN_LENGTH - 5], digest)
+    return f"{full[: _CHAIN_LENGTH - 5]}-{digest}"
 
 
-def _logging(policy: Policy, chain: str) -> List[Rule]:
+def _logging(policy: Policy, chain: str) -> list[Rule]:
     if not policy.logging.enabled:
         return []
     target = log_target(policy.logging.prefix.replace("{chain}", chain), policy.logging.level)
     return [Rule(target, matches=(limit_match(policy.logging.rate, policy.logging.burst),), comment="firewall_logging")]
 
 
-def _final(policy: Policy) -> List[Rule]:
+def _final(policy: Policy) -> list[Rule]:
     """With `policy` the built-in chain's own policy ends it, so that rules of others behind ours still work."""
     if policy.final == "policy":
         return []

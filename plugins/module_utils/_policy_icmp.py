@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Mapping, Optional, Tuple
+from typing import Mapping
 
 
 @dataclass(frozen=True)
 class IcmpType:
     """The type's number in each protocol; None where the protocol has no such type."""
 
-    ipv4: Optional[int]
-    ipv6: Optional[int]
+    ipv4: int | None
+    ipv6: int | None
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class RequiredIcmp6:
     name: str
     type: int
     link_local: bool = False
-    hop_limit: Optional[int] = None
+    hop_limit: int | None = None
 
 
 ICMP_TYPES: Mapping[str, IcmpType] = {
@@ -40,9 +40,9 @@ ICMP_TYPES: Mapping[str, IcmpType] = {
 }
 
 # RFC 4890, 4.4.1: "must not be dropped" on traffic for the host itself. A hop limit of 255 proves that no router passed
-# the packet on (RFC 4861); listener messages come from link-local addresses only (RFC 2710, RFC 3810). A host that is no
-# router has no use for solicitations of routers (133); redirects (137) are refused unless named in firewall_icmp.
-REQUIRED_ICMP6: Tuple[RequiredIcmp6, ...] = (
+# the packet on (RFC 4861); listener messages come from link-local addresses only (RFC 2710, RFC 3810). A host that is
+# no router has no use for solicitations of routers (133); redirects (137) are refused unless named in firewall_icmp.
+REQUIRED_ICMP6: tuple[RequiredIcmp6, ...] = (
     RequiredIcmp6("neighbour-solicitation", 135, hop_limit=255),
     RequiredIcmp6("neighbour-advertisement", 136, hop_limit=255),
     RequiredIcmp6("router-advertisement", 134, link_local=True, hop_limit=255),

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Mapping
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
@@ -23,7 +23,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._services impor
 ACTIONS = ("accept", "drop", "reject")
 FINALS = ("policy", "drop", "reject")
 PROTOCOLS_WITH_PORTS = ("tcp", "udp", "sctp")
-PROTOCOLS = PROTOCOLS_WITH_PORTS + ("esp", "ah", "gre")
+PROTOCOLS = (*PROTOCOLS_WITH_PORTS, "esp", "ah", "gre")
 SERVICE_KEYS = ("action", "from", "interfaces", "ports", "protocols", "source_ports", "state")
 
 # The longest built-in chain that a {chain} in a log prefix can stand for.
@@ -32,13 +32,13 @@ _LONGEST_CHAIN = "FORWARD"
 
 @dataclass(frozen=True)
 class Service:
-    """One entry of `services` that is present. `ports` holds each protocol once; without ports it has an empty tuple."""
+    """One entry of `services` that is present. `ports` holds each protocol once, with an empty tuple if it has none."""
 
     name: str
-    ports: Tuple[Tuple[str, Tuple[PortRange, ...]], ...]
-    sources: Optional[Tuple[Source, ...]]
-    interfaces: Optional[Tuple[str, ...]]
-    source_ports: Tuple[PortRange, ...]
+    ports: tuple[tuple[str, tuple[PortRange, ...]], ...]
+    sources: tuple[Source, ...] | None
+    interfaces: tuple[str, ...] | None
+    source_ports: tuple[PortRange, ...]
     action: str
 
     @property
@@ -55,7 +55,7 @@ class Service:
 class Management:
     """Who may always reach the management port."""
 
-    sources: Tuple[Source, ...]
+    sources: tuple[Source, ...]
     port: int
 
 
@@ -63,8 +63,8 @@ class Management:
 class Icmp:
     """`types` is None for every type there is."""
 
-    types: Optional[Tuple[str, ...]]
-    echo_rate: Optional[str]
+    types: tuple[str, ...] | None
+    echo_rate: str | None
     echo_burst: int
 
 
@@ -84,11 +84,11 @@ class Policy:
     """A whole policy, validated, with the profile's defaults filled in. `services` are in the order of their rules."""
 
     profile: str
-    families: Tuple[int, ...]
+    families: tuple[int, ...]
     management: Management
     icmp: Icmp
     dhcp_client: bool
-    services: Tuple[Service, ...]
+    services: tuple[Service, ...]
     logging: Logging
     final: str
 
@@ -109,11 +109,11 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
     )
 
 
-def _with_defaults(profile: object, policy: object) -> Dict[str, Any]:
+def _with_defaults(profile: object, policy: object) -> dict[str, Any]:
     if not isinstance(profile, str) or profile not in PROFILES:
         known = ", ".join(sorted(PROFILES))
         hint = values.suggestion(profile, PROFILES)
-        raise PalisadeError("firewall_profile: {!r} is no profile (known: {}){}".format(profile, known, hint))
+        raise PalisadeError(f"firewall_profile: {profile!r} is no profile (known: {known}){hint}")
     defaults = PROFILES[profile]
     given = values.mapping(policy, "policy")
     _known_variables(given, defaults)
@@ -128,7 +128,7 @@ def _known_variables(given: Mapping[str, Any], known: Mapping[str, Any]) -> None
     for key in given:
         if key not in known:
             hint = values.suggestion("firewall_" + key, ("firewall_" + name for name in known))
-            raise PalisadeError("firewall_{}: unknown variable{}".format(key, hint))
+            raise PalisadeError(f"firewall_{key}: unknown variable{hint}")
 
 
 def _over(default: Any, value: Any, where: str, *, deep: bool) -> Any:
@@ -145,7 +145,7 @@ def _over(default: Any, value: Any, where: str, *, deep: bool) -> Any:
     return result
 
 
-def _management(given: Mapping[str, Any], where: str, families: Tuple[int, ...]) -> Management:
+def _management(given: Mapping[str, Any], where: str, families: tuple[int, ...]) -> Management:
     values.known_keys(given, where, ("from", "port"))
     return Management(
         sources=values.sources(given["from"], join(where, "from"), families),
@@ -163,7 +163,7 @@ def _icmp(given: Mapping[str, Any], where: str) -> Icmp:
     )
 
 
-def _icmp_types(value: object, where: str) -> Optional[Tuple[str, ...]]:
+def _icmp_types(value: object, where: str) -> tuple[str, ...] | None:
     names = values.items(value, where)
     if names == ["all"]:
         return None
@@ -188,7 +188,7 @@ def _logging(given: Mapping[str, Any], where: str) -> Logging:
     )
 
 
-def _services(given: Mapping[str, Any], where: str, families: Tuple[int, ...]) -> Tuple[Service, ...]:
+def _services(given: Mapping[str, Any], where: str, families: tuple[int, ...]) -> tuple[Service, ...]:
     services = []
     for name in sorted(given):
         service = _service(name, given[name], join(where, name), families)
@@ -205,7 +205,7 @@ def _rank(service: Service) -> int:
     return 0 if service.limited else 2
 
 
-def _service(name: str, entry: object, where: str, families: Tuple[int, ...]) -> Optional[Service]:
+def _service(name: str, entry: object, where: str, families: tuple[int, ...]) -> Service | None:
     values.name(name, where)
     given = {key: value for key, value in values.mapping(entry, where).items() if value is not None}
     values.known_keys(given, where, SERVICE_KEYS)
@@ -229,7 +229,7 @@ def _optional(given: Mapping[str, Any], where: str, key: str, read: Callable[[ob
     return read(given[key], join(where, key)) if key in given else None
 
 
-def _service_sources(given: Mapping[str, Any], where: str, families: Tuple[int, ...]) -> Optional[Tuple[Source, ...]]:
+def _service_sources(given: Mapping[str, Any], where: str, families: tuple[int, ...]) -> tuple[Source, ...] | None:
     if "from" not in given:
         return None
     sources = values.sources(given["from"], join(where, "from"), families)
@@ -241,7 +241,7 @@ def _service_sources(given: Mapping[str, Any], where: str, families: Tuple[int, 
     return sources
 
 
-def _service_ports(name: str, given: Mapping[str, Any], where: str) -> Tuple[Tuple[str, Tuple[PortRange, ...]], ...]:
+def _service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tuple[str, tuple[PortRange, ...]], ...]:
     """Each protocol with its ports, from the entry and, where it says nothing, from the well-known service."""
     ports, known = given.get("ports"), WELL_KNOWN.get(name)
     if isinstance(ports, Mapping):
@@ -251,13 +251,13 @@ def _service_ports(name: str, given: Mapping[str, Any], where: str) -> Tuple[Tup
             )
         by_protocol = dict(values.mapping(ports, join(where, "ports")))
     else:
-        by_protocol = {protocol: ports for protocol in _protocols(given, where, known, ports)}
+        by_protocol = dict.fromkeys(_protocols(given, where, known, ports), ports)
         if ports is None and known is not None:
             by_protocol = {protocol: known.get(protocol) for protocol in by_protocol}
     return tuple(_protocol_ports(item, by_protocol[item], where, ports) for item in by_protocol)
 
 
-def _protocols(given: Mapping[str, Any], where: str, known: Optional[Mapping[str, Any]], ports: object) -> List[str]:
+def _protocols(given: Mapping[str, Any], where: str, known: Mapping[str, Any] | None, ports: object) -> list[str]:
     if "protocols" in given:
         names = values.items(given["protocols"], join(where, "protocols"))
         if not names:
@@ -267,36 +267,32 @@ def _protocols(given: Mapping[str, Any], where: str, known: Optional[Mapping[str
         return [protocol for protocol in known if ports is None or protocol in PROTOCOLS_WITH_PORTS]
     if ports is None:
         service = where.rpartition(".")[2]
-        raise PalisadeError(
-            "{}: '{}' is no well-known service, so it needs `ports`{}".format(
-                where, service, values.suggestion(service, WELL_KNOWN)
-            )
-        )
+        hint = values.suggestion(service, WELL_KNOWN)
+        raise PalisadeError(f"{where}: '{service}' is no well-known service, so it needs `ports`{hint}")
     return ["tcp"]
 
 
-def _protocol_ports(protocol: str, ports: object, where: str, given: object) -> Tuple[str, Tuple[PortRange, ...]]:
+def _protocol_ports(protocol: str, ports: object, where: str, given: object) -> tuple[str, tuple[PortRange, ...]]:
     where_ports = join(where, "ports")
     values.choice(protocol, where_ports, PROTOCOLS)
     if protocol not in PROTOCOLS_WITH_PORTS:
         if ports is not None:
-            raise PalisadeError("{}: {} has no ports".format(where_ports, protocol))
+            raise PalisadeError(f"{where_ports}: {protocol} has no ports")
         return protocol, ()
     if isinstance(given, Mapping):
         where_ports = join(where_ports, protocol)
     if ports is None:
-        raise PalisadeError("{}: {} needs ports here".format(where_ports, protocol))
+        raise PalisadeError(f"{where_ports}: {protocol} needs ports here")
     return protocol, values.ports(ports, where_ports)
 
 
-def _refuse_contradictions(services: List[Service]) -> None:
+def _refuse_contradictions(services: list[Service]) -> None:
     for one, other in combinations(services, 2):
         if one.action != other.action and _same_packets(one, other):
             raise PalisadeError(
-                "{}: says {} where {} says {}, for the same ports and the same sources; "
-                "limit one of them with `from` or `interfaces`".format(
-                    one.variable, one.action, other.variable, other.action
-                )
+                f"{one.variable}: says {one.action} where {other.variable} says {other.action}, for the same ports "
+                "and the same sources; "
+                "limit one of them with `from` or `interfaces`"
             )
 
 
@@ -305,7 +301,7 @@ def _same_packets(one: Service, other: Service) -> bool:
     return _share_port(one, other) and _share(one.sources, other.sources) and _share(one.interfaces, other.interfaces)
 
 
-def _share(one: Optional[Tuple[Any, ...]], other: Optional[Tuple[Any, ...]]) -> bool:
+def _share(one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> bool:
     if one is None or other is None:
         return one is other
     return bool(set(one) & set(other))

@@ -4,15 +4,15 @@
 """Writes iptables rules in the spelling of iptables-save (1.8.9 and newer). Knows iptables, not what a policy is.
 
 The spelling matters: where the text of a rule equals the live one, the host is known to be unchanged without asking its
-kernel. tests/kernel/test_policy_canonical.py proves it. What iptables-save does: `-s -d -i -o -p` in this order, then the
-matches in the order given, defaults left out, words quoted unless they are letters, digits, `_` and `-` only.
+kernel. tests/kernel/test_policy_canonical.py proves it. What iptables-save does: `-s -d -i -o -p` in this order, then
+the matches in the order given, defaults left out, words quoted unless they are letters, digits, `_` and `-` only.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from typing import Iterable, List, Optional, Sequence, Tuple
+from typing import Iterable, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source
 
@@ -31,17 +31,17 @@ class Rule:
     """One rule. `family` None is for both. `matches` are written out, each with its `-m`."""
 
     target: str
-    family: Optional[int] = None
+    family: int | None = None
     source: str = ""
     destination: str = ""
     interface: str = ""
     protocol: str = ""
-    matches: Tuple[str, ...] = ()
+    matches: tuple[str, ...] = ()
     comment: str = ""
 
     def __str__(self) -> str:
         words = [
-            "-{}".format(self.family) if self.family else "",
+            f"-{self.family}" if self.family else "",
             "-s " + self.source if self.source else "",
             "-d " + self.destination if self.destination else "",
             "-i " + self.interface if self.interface else "",
@@ -54,37 +54,37 @@ class Rule:
 
 def quoted(text: str) -> str:
     """A word as iptables-save writes it. `text` holds no quotes and no backslashes."""
-    return text if _PLAIN.match(text) else '"{}"'.format(text)
+    return text if _PLAIN.match(text) else f'"{text}"'
 
 
 def from_source(rule: Rule, source: Source) -> Rule:
     """`rule` for packets from `source` alone."""
     limited = replace(rule, family=source.family)
     if source.is_range:
-        return replace(limited, matches=limited.matches + ("-m iprange --src-range " + source.text,))
+        return replace(limited, matches=(*limited.matches, "-m iprange --src-range " + source.text))
     return limited if source.everything else replace(limited, source=source.text)
 
 
-def port_groups(ranges: Sequence[PortRange]) -> List[Tuple[PortRange, ...]]:
+def port_groups(ranges: Sequence[PortRange]) -> list[tuple[PortRange, ...]]:
     """`ranges` cut into pieces that fit into one rule each."""
-    groups: List[Tuple[PortRange, ...]] = []
-    group: Tuple[PortRange, ...] = ()
+    groups: list[tuple[PortRange, ...]] = []
+    group: tuple[PortRange, ...] = ()
     for item in ranges:
         if sum(there.slots for there in group) + item.slots > MULTIPORT_SLOTS:
             groups.append(group)
             group = ()
         group += (item,)
-    return groups + [group] if group else groups
+    return [*groups, group] if group else groups
 
 
 def port_matches(
     protocol: str, ports: Sequence[PortRange], source_ports: Sequence[PortRange] = (), *, syn_only: bool = False
-) -> Tuple[str, ...]:
+) -> tuple[str, ...]:
     """The matches for these ports, which fit into one rule. `syn_only` is for tcp alone."""
     own, several = [], []
     for option, ranges in (("sport", source_ports), ("dport", ports)):
         if len(ranges) == 1:
-            own.append("--{} {}".format(option, ranges[0]))
+            own.append(f"--{option} {ranges[0]}")
         elif ranges:
             several.append("-m multiport --{}s {}".format(option, ",".join(str(item) for item in ranges)))
     if syn_only:
@@ -100,7 +100,7 @@ def icmp_rule(family: int, icmp_type: int, comment: str, target: str = "ACCEPT")
         target,
         family=family,
         protocol=protocol,
-        matches=("-m {} {} {}".format(match, option, icmp_type),),
+        matches=(f"-m {match} {option} {icmp_type}",),
         comment=comment,
     )
 
@@ -112,7 +112,7 @@ def icmp_protocol(family: int) -> str:
 
 def limit_match(rate: str, burst: int) -> str:
     """At most `rate` (as iptables-save spells it), after a `burst`; 5 is the default and is not written."""
-    return "-m limit --limit {}{}".format(rate, "" if burst == 5 else " --limit-burst {}".format(burst))
+    return "-m limit --limit {}{}".format(rate, "" if burst == 5 else f" --limit-burst {burst}")
 
 
 def log_target(prefix: str, level: int) -> str:
@@ -121,11 +121,11 @@ def log_target(prefix: str, level: int) -> str:
     if prefix:
         words.append("--log-prefix " + quoted(prefix))
     if level != 4:
-        words.append("--log-level {}".format(level))
+        words.append(f"--log-level {level}")
     return " ".join(words)
 
 
-def reject(rule: Rule, families: Iterable[int]) -> List[Rule]:
+def reject(rule: Rule, families: Iterable[int]) -> list[Rule]:
     """`rule` with the refusal that its protocol understands: a reset for tcp, else port unreachable."""
     if rule.protocol == "tcp":
         return [replace(rule, target="REJECT --reject-with tcp-reset")]

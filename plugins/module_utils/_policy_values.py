@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads single values of a policy: ports, addresses, interfaces, rates, names. Knows nothing of rules or of the policy's shape.
+"""Reads single values of a policy: ports, addresses, interfaces, rates, names. Knows neither rules nor policies.
 
 Every function takes the value and `where`, the variable and entry it came from, and either returns the value in its
 one canonical form or raises PalisadeError with a message that starts with `where`.
@@ -14,7 +14,7 @@ import ipaddress
 import re
 import socket
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, Mapping, Sequence, Union
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 
@@ -31,7 +31,7 @@ _RATE = re.compile(r"\s*([1-9][0-9]{0,4})\s*/\s*([a-z]+)\s*\Z")
 
 # xt_limit counts in units of 1/10000 s, and iptables-save prints the largest unit that comes out even.
 _LIMIT_SCALE = 10000
-_UNITS: Tuple[Tuple[str, int], ...] = (("day", 86400), ("hour", 3600), ("min", 60), ("sec", 1))
+_UNITS: tuple[tuple[str, int], ...] = (("day", 86400), ("hour", 3600), ("min", 60), ("sec", 1))
 _UNIT_NAMES: Mapping[str, int] = {
     "s": 1,
     "sec": 1,
@@ -67,7 +67,7 @@ class PortRange:
     last: int
 
     def __str__(self) -> str:
-        return str(self.first) if self.first == self.last else "{}:{}".format(self.first, self.last)
+        return str(self.first) if self.first == self.last else f"{self.first}:{self.last}"
 
     @property
     def slots(self) -> int:
@@ -101,13 +101,13 @@ class Source:
 
 def join(where: str, key: object) -> str:
     """The name of an entry below `where`."""
-    return "{}.{}".format(where, key)
+    return f"{where}.{key}"
 
 
-def suggestion(word: object, known: Iterable[str]) -> str:
+def suggestion(word: object, known: Iterable[str], cutoff: float = 0.6) -> str:
     """`; did you mean 'x'?`, or nothing when no known word is close."""
-    close = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=0.6)
-    return "; did you mean '{}'?".format(close[0]) if close else ""
+    close = difflib.get_close_matches(str(word), sorted(known), n=1, cutoff=cutoff)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def kind(value: object) -> str:
@@ -118,9 +118,9 @@ def kind(value: object) -> str:
         return "a boolean"
     names = ((str, "a text"), (Mapping, "a dictionary"), (int, "a number"), (float, "a fraction"))
     for cls, name in names:
-        if isinstance(value, cls):  # type: ignore[arg-type]
+        if isinstance(value, cls):
             return name
-    return "a list" if isinstance(value, (list, tuple)) else "a {}".format(type(value).__name__)
+    return "a list" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
 
 
 def mapping(value: object, where: str) -> Mapping[str, Any]:
@@ -128,12 +128,12 @@ def mapping(value: object, where: str) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise PalisadeError("{}: a dictionary is needed, not {}".format(where, kind(value)))
+        raise PalisadeError(f"{where}: a dictionary is needed, not {kind(value)}")
     for key in value:
         if not isinstance(key, str):
-            raise PalisadeError("{}: the key {!r} must be a text, not {}".format(where, key, kind(key)))
+            raise PalisadeError(f"{where}: the key {key!r} must be a text, not {kind(key)}")
         if _CONTROL.search(key):
-            raise PalisadeError("{}: the key {!r} has a control character in it".format(where, key))
+            raise PalisadeError(f"{where}: the key {key!r} has a control character in it")
     return value
 
 
@@ -143,15 +143,15 @@ def known_keys(value: Mapping[str, Any], where: str, known: Iterable[str]) -> No
     for key in value:
         if key not in names:
             hint = suggestion(key, names) or " (known: {})".format(", ".join(names))
-            raise PalisadeError("{}: unknown key{}".format(join(where, key), hint))
+            raise PalisadeError(f"{join(where, key)}: unknown key{hint}")
 
 
 def text(value: object, where: str) -> str:
     """A text without control characters."""
     if not isinstance(value, str):
-        raise PalisadeError("{}: a text is needed, not {}".format(where, kind(value)))
+        raise PalisadeError(f"{where}: a text is needed, not {kind(value)}")
     if _CONTROL.search(value):
-        raise PalisadeError("{}: {!r} has a control character in it".format(where, str(value)))
+        raise PalisadeError(f"{where}: {str(value)!r} has a control character in it")
     return str(value)
 
 
@@ -162,7 +162,7 @@ def boolean(value: object, where: str) -> bool:
     word = str(value).strip().lower()
     if isinstance(value, (str, int)) and word in _TRUE + _FALSE:
         return word in _TRUE
-    raise PalisadeError("{}: true or false is needed, not {!r}".format(where, value))
+    raise PalisadeError(f"{where}: true or false is needed, not {value!r}")
 
 
 def integer(value: object, where: str, first: int, last: int) -> int:
@@ -170,9 +170,9 @@ def integer(value: object, where: str, first: int, last: int) -> int:
     if isinstance(value, str) and _NUMBER.match(value.strip()):
         value = int(value.strip())
     if isinstance(value, bool) or not isinstance(value, int):
-        raise PalisadeError("{}: a whole number is needed, not {!r}".format(where, value))
+        raise PalisadeError(f"{where}: a whole number is needed, not {value!r}")
     if not first <= value <= last:
-        raise PalisadeError("{}: {} is not between {} and {}".format(where, value, first, last))
+        raise PalisadeError(f"{where}: {value} is not between {first} and {last}")
     return int(value)
 
 
@@ -185,18 +185,18 @@ def choice(value: object, where: str, choices: Iterable[str]) -> str:
     raise PalisadeError("{}: {!r} is none of {}{}".format(where, value, ", ".join(words), hint))
 
 
-def items(value: object, where: str) -> List[Any]:
+def items(value: object, where: str) -> list[Any]:
     """The elements of a list. One text or number alone is a list of one; a text is split at its commas."""
     if isinstance(value, str):
         return [part.strip() for part in text(value, where).split(",")]
     if isinstance(value, int) and not isinstance(value, bool):
         return [value]
     if not isinstance(value, (list, tuple)):
-        raise PalisadeError("{}: a list is needed, not {}".format(where, kind(value)))
+        raise PalisadeError(f"{where}: a list is needed, not {kind(value)}")
     return list(value)
 
 
-def unique(values: Iterable[Any]) -> Tuple[Any, ...]:
+def unique(values: Iterable[Any]) -> tuple[Any, ...]:
     """Without repetitions, in the order of first appearance."""
     return tuple(dict.fromkeys(values))
 
@@ -205,28 +205,26 @@ def name(value: str, where: str) -> str:
     """The name of an entry: it becomes part of comments and chain names."""
     if not _NAME.match(value):
         raise PalisadeError(
-            "{}: {!r} is no name (letters, digits, '_' and '-', at most 64, a letter or digit first)".format(
-                where, value
-            )
+            f"{where}: {value!r} is no name (letters, digits, '_' and '-', at most 64, a letter or digit first)"
         )
     return str(value)
 
 
-def families(value: object, where: str) -> Tuple[int, ...]:
+def families(value: object, where: str) -> tuple[int, ...]:
     """4 and 6, in this order, as far as they are named."""
     numbers = {FAMILIES[choice(item, where, FAMILIES)] for item in items(value, where)}
     if not numbers:
-        raise PalisadeError("{}: the list is empty; name ipv4, ipv6 or both".format(where))
+        raise PalisadeError(f"{where}: the list is empty; name ipv4, ipv6 or both")
     return tuple(sorted(numbers))
 
 
 def _port(value: object, where: str) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise PalisadeError("{}: a port is a number or a range, not {}".format(where, kind(value)))
+        raise PalisadeError(f"{where}: a port is a number or a range, not {kind(value)}")
     if isinstance(value, str) and not _NUMBER.match(value):
-        raise PalisadeError("{}: {!r} is no port; ports are numbers without leading zeros".format(where, value))
+        raise PalisadeError(f"{where}: {value!r} is no port; ports are numbers without leading zeros")
     if not 1 <= int(value) <= 65535:
-        raise PalisadeError("{}: {} is no port (1 to 65535)".format(where, int(value)))
+        raise PalisadeError(f"{where}: {int(value)} is no port (1 to 65535)")
     return int(value)
 
 
@@ -236,19 +234,19 @@ def port_range(value: object, where: str) -> PortRange:
         match = _RANGE.match(text(value, where))
         if match:
             if not match.group(1) or not match.group(2):
-                raise PalisadeError("{}: {!r} is an open range; write both ends".format(where, value))
+                raise PalisadeError(f"{where}: {value!r} is an open range; write both ends")
             first, last = _port(match.group(1), where), _port(match.group(2), where)
             if first > last:
-                raise PalisadeError("{}: the range {!r} runs backwards".format(where, value))
+                raise PalisadeError(f"{where}: the range {value!r} runs backwards")
             return PortRange(first, last)
         value = value.strip()
     port = _port(value, where)
     return PortRange(port, port)
 
 
-def merged(ranges: Iterable[PortRange]) -> Tuple[PortRange, ...]:
+def merged(ranges: Iterable[PortRange]) -> tuple[PortRange, ...]:
     """The same ports, sorted, no port in two ranges."""
-    result: List[PortRange] = []
+    result: list[PortRange] = []
     for item in sorted(ranges):
         if result and item.overlaps(result[-1]):
             result[-1] = PortRange(result[-1].first, max(result[-1].last, item.last))
@@ -257,17 +255,17 @@ def merged(ranges: Iterable[PortRange]) -> Tuple[PortRange, ...]:
     return tuple(result)
 
 
-def ports(value: object, where: str) -> Tuple[PortRange, ...]:
+def ports(value: object, where: str) -> tuple[PortRange, ...]:
     """Ports and ranges, sorted; overlapping ones are made one."""
     values = items(value, where)
     if not values:
-        raise PalisadeError("{}: the list is empty".format(where))
+        raise PalisadeError(f"{where}: the list is empty")
     return merged(port_range(item, where) for item in values)
 
 
 def _reject_odd_address(word: str, where: str) -> None:
     if "%" in word:
-        raise PalisadeError("{}: {!r} has an interface in it; use `interfaces` for that".format(where, word))
+        raise PalisadeError(f"{where}: {word!r} has an interface in it; use `interfaces` for that")
 
 
 def _address(word: str, where: str) -> _Address:
@@ -276,10 +274,10 @@ def _address(word: str, where: str) -> _Address:
         address = ipaddress.ip_address(word)
     except ValueError:
         raise PalisadeError(
-            "{}: {!r} is no address, network or range of addresses (host names are not looked up)".format(where, word)
+            f"{where}: {word!r} is no address, network or range of addresses (host names are not looked up)"
         ) from None
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-        raise PalisadeError("{}: {!r} never is on the wire; write {}".format(where, word, address.ipv4_mapped))
+        raise PalisadeError(f"{where}: {word!r} never is on the wire; write {address.ipv4_mapped}")
     return address
 
 
@@ -296,14 +294,12 @@ def _network(word: str, where: str) -> Source:
     try:
         network = ipaddress.ip_network(word, strict=False)
     except ValueError:
-        raise PalisadeError("{}: {!r} has no valid prefix length or mask".format(where, word)) from None
+        raise PalisadeError(f"{where}: {word!r} has no valid prefix length or mask") from None
     if base != network.network_address:
         raise PalisadeError(
-            "{}: {!r} is an address inside a network; the network is {}, the host alone is {}".format(
-                where, word, network, base
-            )
+            f"{where}: {word!r} is an address inside a network; the network is {network}, the host alone is {base}"
         )
-    spelling = "{}/{}".format(_spelt(network.network_address), network.prefixlen)
+    spelling = f"{_spelt(network.network_address)}/{network.prefixlen}"
     return Source(network.version, network.network_address, network.broadcast_address, spelling)
 
 
@@ -313,39 +309,35 @@ def source(value: object, where: str) -> Source:
     if "-" in word:
         ends = [_address(end.strip(), where) for end in word.split("-", 1)]
         if ends[0].version != ends[1].version:
-            raise PalisadeError("{}: the range {!r} begins in one family and ends in the other".format(where, word))
+            raise PalisadeError(f"{where}: the range {word!r} begins in one family and ends in the other")
         if int(ends[0]) > int(ends[1]):
-            raise PalisadeError("{}: the range {!r} runs backwards".format(where, word))
-        spelling = "{}-{}".format(_spelt(ends[0]), _spelt(ends[1]))
+            raise PalisadeError(f"{where}: the range {word!r} runs backwards")
+        spelling = f"{_spelt(ends[0])}-{_spelt(ends[1])}"
         return Source(ends[0].version, ends[0], ends[1], spelling, is_range=True)
     if "/" in word:
         return _network(word, where)
     address = _address(word, where)
-    return Source(
-        address.version, address, address, "{}/{}".format(_spelt(address), address.max_prefixlen)
-    )
+    return Source(address.version, address, address, f"{_spelt(address)}/{address.max_prefixlen}")
 
 
-def sources(value: object, where: str, allowed: Sequence[int] = (4, 6)) -> Tuple[Source, ...]:
+def sources(value: object, where: str, allowed: Sequence[int] = (4, 6)) -> tuple[Source, ...]:
     """Sources in the order given, without repetitions, none of a family that is not `allowed`."""
     result = unique(source(item, where) for item in items(value, where))
     for item in result:
         if item.family not in allowed:
-            raise PalisadeError(
-                "{}: {} is IPv{}, and firewall_families leaves that out".format(where, item.text, item.family)
-            )
+            raise PalisadeError(f"{where}: {item.text} is IPv{item.family}, and firewall_families leaves that out")
     return result
 
 
-def interfaces(value: object, where: str) -> Tuple[str, ...]:
+def interfaces(value: object, where: str) -> tuple[str, ...]:
     """Interface names, as the kernel allows them and iptables can match them; a final '+' matches any ending."""
     values = items(value, where)
     if not values:
-        raise PalisadeError("{}: the list is empty; leave it out to mean every interface".format(where))
+        raise PalisadeError(f"{where}: the list is empty; leave it out to mean every interface")
     for item in values:
         word = text(item, where)
         if not _INTERFACE.match(word) or word in (".", ".."):
-            raise PalisadeError("{}: {!r} is no interface name (at most 15 characters)".format(where, word))
+            raise PalisadeError(f"{where}: {word!r} is no interface name (at most 15 characters)")
     return unique(str(item) for item in values)
 
 
@@ -353,7 +345,7 @@ def rate(value: object, where: str) -> str:
     """A rate ('10/minute') in the spelling of iptables-save ('10/min', '60/min' as '1/sec')."""
     match = _RATE.match(text(value, where))
     if not match:
-        raise PalisadeError("{}: {!r} is no rate; write it like '10/minute'".format(where, value))
+        raise PalisadeError(f"{where}: {value!r} is no rate; write it like '10/minute'")
     unit = match.group(2)
     if unit not in _UNIT_NAMES:
         known = ["second", "minute", "hour", "day"]
@@ -362,7 +354,7 @@ def rate(value: object, where: str) -> str:
         )
     number, scale = int(match.group(1)), _LIMIT_SCALE * _UNIT_NAMES[unit]
     if scale // number == 0:
-        raise PalisadeError("{}: {!r} is faster than the kernel can count (10000 a second)".format(where, value))
+        raise PalisadeError(f"{where}: {value!r} is faster than the kernel can count (10000 a second)")
     return _spelt_rate(scale // number)
 
 
@@ -373,7 +365,7 @@ def _spelt_rate(period: int) -> str:
         if period > scale or scale // period < scale % period:
             break
         chosen = unit
-    return "{}/{}".format(chosen[1] * _LIMIT_SCALE // period, chosen[0])
+    return f"{chosen[1] * _LIMIT_SCALE // period}/{chosen[0]}"
 
 
 def log_level(value: object, where: str) -> int:
@@ -393,15 +385,8 @@ def log_prefix(value: object, where: str, longest_chain: str) -> str:
     """A log prefix. `{chain}` in it stands for the chain's name; written out it has at most 29 characters."""
     prefix = text(value, where)
     if not re.match(r"[ -~]*\Z", prefix) or set(prefix) & set("\"'\\"):
-        raise PalisadeError("{}: {!r} may hold plain ASCII without quotes and backslashes".format(where, prefix))
+        raise PalisadeError(f"{where}: {prefix!r} may hold plain ASCII without quotes and backslashes")
     length = len(prefix.replace("{chain}", longest_chain))
     if length > 29:
-        raise PalisadeError("{}: {!r} comes to {} characters; the kernel keeps 29".format(where, prefix, length))
+        raise PalisadeError(f"{where}: {prefix!r} comes to {length} characters; the kernel keeps 29")
     return prefix
-
-
-def by_key(first: Mapping[str, Any], second: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
-    """`first` with the keys of `second` put over it."""
-    result = dict(first)
-    result.update(second or {})
-    return result

@@ -1,7 +1,10 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The well-known services, by the name that a user writes: protocol → ports. Data only; a unit test holds it against /etc/services."""
+"""The well-known services, by the name that a user writes: protocol → ports. Data only.
+
+A unit test holds the numbers against /etc/services.
+"""
 
 from __future__ import annotations
 
