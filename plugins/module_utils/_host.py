@@ -27,6 +27,11 @@ _OTHER = {'nft': 'legacy', 'legacy': 'nft'}
 _WHERE = os.pathsep.join((os.environ.get('PATH', ''), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'))
 _SET_HEADER = re.compile(r'^create (\S+) (\S+)(?: .*?\bfamily (inet6?))?', re.MULTILINE)
 _SET_FAMILIES = {'inet': 'ipv4', 'inet6': 'ipv6'}
+_TIMEOUT_POLICY = re.compile(r'^\.(\S+) = \{\s+\.l3proto = (\d+),\s+\.l4proto = (\d+),', re.MULTILINE)
+_TIMEOUT_FAMILIES = {'2': 'inet', '10': 'inet6'}
+#: A protocol's number → what `nfct timeout add` wants for it; the value does not matter in a rehearsal.
+_TIMEOUT_PROTOCOLS = {'1': 'icmp timeout 30', '6': 'tcp close 10', '17': 'udp unreplied 30', '33': 'dccp request 10', '132': 'sctp closed 10',
+                      '136': 'udplite unreplied 30'}
 
 #: Seconds between two attempts at the ruleset's lock.
 _LOCK_PAUSE = 0.1
@@ -135,6 +140,14 @@ class Host:
         """Shell commands that make the named nfacct objects in a rehearsal's namespace."""
         command = shutil.which('nfacct', path=_WHERE)
         return ['%s add %s' % (shlex.quote(command), shlex.quote(name)) for name in sorted(names)] if command else ()
+
+    def recreate_timeouts(self, names: AbstractSet[str]) -> Sequence[str]:
+        """Shell commands that make the named conntrack timeout policies, of the same protocols, in a rehearsal's namespace."""
+        command = shutil.which('nfct', path=_WHERE)
+        policies = _TIMEOUT_POLICY.findall(self._run([command, 'timeout', 'list']).output) if command else ()
+        return ['%s timeout add %s %s %s' % (shlex.quote(command or ''), shlex.quote(name), _TIMEOUT_FAMILIES.get(family, 'inet'),
+                                             _TIMEOUT_PROTOCOLS.get(protocol, 'generic timeout 600'))
+                for name, family, protocol in policies if name in names]
 
     def set_families(self) -> Mapping[str, str]:
         """The family of each ipset that has one."""

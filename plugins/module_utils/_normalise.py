@@ -28,6 +28,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._save import BU
 
 _SET_OPTIONS = {'--match-set': 1, '--add-set': 1, '--del-set': 1, '--map-set': 1}
 _ACCOUNTING_OPTIONS = {'--nfacct-name': 1}
+_TIMEOUT_OPTIONS = {'--timeout': 1}
 
 #: table → declared chain → name.
 Names = Mapping[str, Mapping[str, str]]
@@ -94,7 +95,7 @@ class Normaliser:
             self._refuse(family, place, error, _hint(place, family, others, attempt))
 
     def _preparation(self, declared: Declared) -> Sequence[str]:
-        """What a namespace needs besides rules: the sets and accounting objects that they name."""
+        """What a namespace needs besides rules: the sets, accounting objects and timeout policies that they name."""
         commands: List[str] = []
         sets = names_used(declared, _SET_OPTIONS)
         if sets:
@@ -102,6 +103,9 @@ class Normaliser:
         accounts = names_used(declared, _ACCOUNTING_OPTIONS)
         if accounts:
             commands.extend(self.host.recreate_accounting(accounts))
+        timeouts = names_used(declared, _TIMEOUT_OPTIONS)
+        if timeouts:
+            commands.extend(self.host.recreate_timeouts(timeouts))
         return commands
 
     def _foreign_targets(self, declared: Declared, live: Tables) -> Dict[str, FrozenSet[str]]:
