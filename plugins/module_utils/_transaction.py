@@ -1,0 +1,267 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run: read the host, rehearse, plan, apply, read back, and put everything back if that is not what was wanted."""
+from __future__ import annotations
+
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+
+from ansible_collections.palisade.netfilter.plugins.module_utils._declared import (
+    Declared,
+    Reader,
+    declare_content,
+    declare_tables,
+    declared_families,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._diff import diff_of
+from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
+    Ownership,
+    TableGoal,
+    check_depth,
+    hook_in_use,
+    other_programs_chains,
+    snapshot_goal,
+    table_goal,
+    unexplained_rules,
+    unreachable_rules,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
+from ansible_collections.palisade.netfilter.plugins.module_utils._plan import FamilyPlan, make_plan
+from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal import with_addresses, words
+from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Table, Tables
+
+#: Operations returned; the rest is counted.
+LONGEST_PLAN = 200
+
+_TRACKING = re.compile(
+    r'-m (?:conntrack|state|connlimit|connbytes|connmark|connlabel|helper|cluster)\b'
+    r'|-j (?:CONNMARK|CONNSECMARK|CT|SNAT|DNAT|MASQUERADE|REDIRECT|NETMAP|SYNPROXY)\b')
+
+class Request(NamedTuple):
+    """What was asked for, as the module's options name it. `tables` or `content` is None, or both with state absent."""
+
+    name: str
+    state: str
+    scope: str
+    families: Sequence[str]
+    rehearsal: str
+    foreign: str
+    check_mode: bool
+    tables: Optional[Mapping[str, Any]] = None
+    content: Optional[str] = None
+
+
+class Work(NamedTuple):
+    """One family, ready to apply."""
+
+    family: str
+    live: Tables
+    goals: Dict[str, TableGoal]
+    plan: FamilyPlan
+    rehearsal: str
+
+
+def run_ruleset(request: Request, host: Host) -> Dict[str, Any]:
+    """Carry a request out and return the module's result. Raises PalisadeError with nothing changed, or with all put back."""
+    return _Run(request, host).carry_out()
+
+
+class _Run:
+
+    def __init__(self, request: Request, host: Host) -> None:
+        self.request = request
+        self.host = host
+        self.ownership = Ownership(request.name, request.scope)
+        self.warnings: List[str] = []
+        self.normaliser = Normaliser(
+            host, self.ownership, mode=request.rehearsal, check_mode=request.check_mode,
+            option='content' if request.content is not None else 'tables')
+
+    def carry_out(self) -> Dict[str, Any]:
+        if self.request.state == 'absent' and self.request.scope == 'tables':
+            raise PalisadeError('state: absent needs scope: chains: whole tables have no state to go back to')
+        declared = self._declared(self._families())
+        if self.request.check_mode:
+            self._note_interruption()
+            return self._result([self._prepare(family, declared[family], declared) for family in declared])
+        with self.host.lock():
+            self._note_interruption()
+            works = [self._prepare(family, declared[family], declared) for family in declared]
+            changing = [work for work in works if work.plan.operations]
+            if changing:
+                self._apply(changing)
+            else:
+                self.host.end(self.request.name)
+            return self._result(works)
+
+    def _note_interruption(self) -> None:
+        if self.host.interrupted(self.request.name):
+            self.warnings.append('an earlier run on ruleset %s was killed while it applied: its tables may have been part old, part new; %s' % (
+                self.request.name, 'a real run makes them one again' if self.request.check_mode else 'this run makes them one again'))
+
+    def _families(self) -> Sequence[str]:
+        asked = declared_families(self.request.families)
+        for family in asked:
+            if not self.host.has_family(family):
+                self.warnings.append('%s is skipped: the kernel of this host does not have it' % family)
+        return [family for family in asked if self.host.has_family(family)]
+
+    def _declared(self, families: Sequence[str]) -> Dict[str, Declared]:
+        reader = self._read(families)
+        self.warnings.extend(reader.warnings)
+        return reader.declared
+
+    def _read(self, families: Sequence[str]) -> Reader:
+        if self.request.state == 'absent':
+            return Reader(families, {}, 'state')
+        written = self.request.content if self.request.content is not None else repr(self.request.tables)
+        sets = self.host.set_families() if len(families) > 1 and '-set' in written else {}
+        if self.request.content is not None:
+            return declare_content(self.request.content, families, sets)
+        return declare_tables(self.request.tables or {}, families, sets)
+
+    # One family: what is there, what is wanted, what to do
+
+    def _prepare(self, family: str, declared: Declared, others: Mapping[str, Declared]) -> Work:
+        live = self.host.live(family)
+        if any(self.ownership.is_scratch(chain) for table in live.values() for chain in table):
+            self.warnings.append('%s: an earlier run was killed and left scratch chains (%s~…) behind; they go now' % (family, self.request.name))
+        self._leave_used_hooks(declared, live)
+        with_addresses(declared, lambda name: self.host.addresses(name, family))
+        normalised = self.normaliser.normalise(family, declared, live, others)
+        self.warnings.extend(normalised.warnings)
+        live, canonical = normalised.live, normalised.canonical
+        goals = {table: table_goal(table, declared.tables.get(table, {}), canonical.get(table, {}), live.get(table, {}), self.ownership)
+                 for table in BUILTIN_CHAINS if table in declared.tables or self._ours(table, live.get(table, {}))}
+        if self.host.backend == 'nft':
+            check_depth(family, goals)
+        self._check_others(family, live, goals)
+        return Work(family, live, goals, make_plan(family, live, goals, self.ownership), normalised.how)
+
+    def _ours(self, table: str, live: Table) -> bool:
+        if self.request.scope == 'tables':
+            return False
+        return any(self.ownership.owns_chain(table, chain) or any(self.ownership.is_jump(chain, rule) for rule in data.rules)
+                   for chain, data in live.items())
+
+    def _leave_used_hooks(self, declared: Declared, live: Tables) -> None:
+        for table, chains in declared.tables.items():
+            for chain in [chain for chain, data in chains.items() if data.only_if_unused]:
+                if hook_in_use(chain, live.get(table, {}).get(chain), self.ownership):
+                    del chains[chain]
+
+    def _check_others(self, family: str, live: Tables, goals: Mapping[str, TableGoal]) -> None:
+        if self.request.scope == 'tables':
+            going = other_programs_chains(live, goals, lambda table, chain: '%s %s' % (table, chain))
+            if going and self.request.foreign != 'remove':
+                raise PalisadeError('scope: tables would remove chains of other programs (%s): %s; foreign: remove allows it' % (
+                    family, ', '.join(going)))
+            return
+        unexplained = unexplained_rules(live, goals, self.ownership)
+        if unexplained and self.request.foreign in ('warn', 'refuse'):
+            text = '%s: rules that no known program explains stand in hooks that this ruleset uses, and stay there: %s' % (
+                family, _shown(unexplained))
+            if self.request.foreign == 'refuse':
+                raise PalisadeError(text + '; move them into the declaration, or allow them by foreign: keep, or take the tables over '
+                                           'by scope: tables (in the roles: firewall_foreign and firewall_scope)')
+            self.warnings.append(text)
+        dead = unreachable_rules(live, goals, self.ownership)
+        if dead:
+            self.warnings.append('%s: rules of others stand behind our final drop or reject and are never reached: %s' % (family, _shown(dead)))
+
+    # Going live
+
+    def _apply(self, works: Sequence[Work]) -> None:
+        self.host.begin(self.request.name)
+        texts = self._prime(works)
+        try:
+            for work in works:
+                result = self.host.restore(work.family, texts[work.family])
+                if result.status != 0:
+                    raise PalisadeError('%s: the kernel refused what had been rehearsed: %s' % (work.family, words(result.errors)))
+            for work in works:
+                self._check_arrival(work)
+        except PalisadeError as error:
+            self._put_back(works, error)
+        self.host.end(self.request.name)
+
+    def _prime(self, works: Sequence[Work]) -> Dict[str, str]:
+        """Switch connection tracking on a moment early, so that rules asking for state do not cut the connection we came in by.
+
+        Returns the texts to apply; they take the priming chain away in the same commit.
+        """
+        texts = {work.family: work.plan.text for work in works}
+        primed = False
+        for work in works:
+            if not _asks_for_state(work.plan) or _tracks(work.live):
+                continue
+            table = next(plan.table for plan in work.plan.tables if plan.operations)
+            chain = self.ownership.scratch_name(0)
+            result = self.host.restore(work.family, '*%s\n:%s - [0:0]\n-A %s -m conntrack --ctstate ESTABLISHED\nCOMMIT\n' % (table, chain, chain))
+            if result.status != 0:
+                self._put_back(works, PalisadeError('%s: connection tracking could not be switched on: %s' % (work.family, words(result.errors))))
+            texts[work.family] = texts[work.family].replace('*%s\n' % table, '*%s\n-F %s\n-X %s\n' % (table, chain, chain), 1)
+            primed = True
+        if primed and self.host.over_network():
+            self.host.let_connection_pass()
+        return texts
+
+    def _check_arrival(self, work: Work) -> None:
+        live = self.host.live(work.family)
+        if work.rehearsal == 'text':
+            missing = ['%s %s' % (table, chain) for table, goal in work.goals.items() for chain, rules in goal.chains.items()
+                       if len(live.get(table, {})[chain].rules if chain in live.get(table, {}) else ()) < len(rules)]
+            if missing:
+                raise PalisadeError('%s: fewer rules arrived than were sent in %s' % (work.family, ', '.join(missing)))
+            return
+        left = make_plan(work.family, live, work.goals, self.ownership)
+        if left.operations:
+            raise PalisadeError('%s: what was read back is not what was sent:\n%s' % (
+                work.family, ''.join(entry['prepared'] for entry in diff_of(left))))
+
+    def _put_back(self, works: Sequence[Work], error: PalisadeError) -> None:
+        """Put every family back as it was before, counters included, and raise."""
+        failures = []
+        for work in works:
+            goals = {table: snapshot_goal(table, work.live.get(table, {}), goal, self.ownership) for table, goal in work.goals.items()}
+            plan = make_plan(work.family, self.host.live(work.family), goals, self.ownership)
+            result = self.host.restore(work.family, plan.text) if plan.operations else Result(0, '', '')
+            left = make_plan(work.family, self.host.live(work.family), goals, self.ownership)
+            if left.operations:
+                failures.append('%s: %s\n%s' % (work.family, words(result.errors), ''.join(entry['prepared'] for entry in diff_of(left))))
+        if failures:
+            raise PalisadeError('%s\nand putting back what was there failed too: %s' % (error, '\n'.join(failures))) from error
+        self.host.end(self.request.name)
+        raise PalisadeError('%s\nall tables of all families are back as they were' % error) from error
+
+    # What is told
+
+    def _result(self, works: Sequence[Work]) -> Dict[str, Any]:
+        operations = [operation for work in works for operation in work.plan.operations]
+        modes = {work.rehearsal for work in works}
+        return {
+            'changed': bool(operations),
+            'diff': [entry for work in works for entry in diff_of(work.plan)],
+            'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
+            'plan_total': len(operations),
+            'rehearsal': next((mode for mode in ('text', 'scratch', 'namespace') if mode in modes), 'none'),
+            'exact': 'text' not in modes,
+            'backend': self.host.backend,
+            'warnings': self.warnings,
+        }
+
+
+def _asks_for_state(plan: FamilyPlan) -> bool:
+    return any(operation.rule and _TRACKING.search(operation.rule) for operation in plan.operations)
+
+
+def _tracks(live: Tables) -> bool:
+    return any(_TRACKING.search(rule) for table in live.values() for chain in table.values() for rule in chain.rules)
+
+
+def _shown(rules: Sequence[str], most: int = 10) -> str:
+    more = ' and %d more' % (len(rules) - most) if len(rules) > most else ''
+    return '; '.join(rules[:most]) + more
