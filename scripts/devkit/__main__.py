@@ -16,13 +16,13 @@ from typing import IO
 
 from . import engine, groups, report, venvs
 from .report import GroupReport, NotRun, Outcome
-from .shell import CACHE, LOGS, SetupError, say
+from .shell import CACHE, LOGS, SetupError, failed_commands, say
 
 LANES = 2
 """Groups that run at the same time."""
 
-TAIL = 60
-"""Lines of a failed group's log that are shown."""
+TAIL = 40
+"""Lines of the log that are shown of each command that failed."""
 
 
 def main() -> int:
@@ -84,8 +84,9 @@ def _outcome(name: str, log: IO[str]) -> Outcome:
 def _tell(done: GroupReport) -> None:
     say(done.line())
     if done.outcome.failures:
-        lines = done.log.read_text(errors="replace").splitlines()
-        say("\n".join(f"  | {line}" for line in lines[-TAIL:]))
+        text = done.log.read_text(errors="replace")
+        lines = failed_commands(text, TAIL) or text.splitlines()[-TAIL:]
+        say("\n".join(f"  | {line}" for line in lines))
 
 
 def _image(arguments: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Iterator
 
 from . import machine
-from .shell import CACHE, LOGS, SetupError, as_root, output, run
+from .shell import CACHE, LOGS, SetupError, as_root, output
 
 PID_FILE = CACHE / "dockerd.pid"
 

@@ -38,12 +38,12 @@ class Bench:
     def python(self) -> str:
         return str(self.venv / "bin" / "python")
 
-    def run(self, *argv: str, cwd: Path = ROOT, **env: str) -> bool:
-        return self.status(*argv, cwd=cwd, **env) == 0
+    def run(self, *argv: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> bool:
+        return self.status(*argv, cwd=cwd, env=env) == 0
 
-    def status(self, *argv: str, cwd: Path = ROOT, **env: str) -> int:
+    def status(self, *argv: str, cwd: Path = ROOT, env: dict[str, str] | None = None) -> int:
         program = shutil.which(argv[0], path=self.env["PATH"]) or argv[0]
-        return run([program, *argv[1:]], self.log, env={**self.env, **env}, cwd=cwd)
+        return run([program, *argv[1:]], self.log, env={**self.env, **(env or {})}, cwd=cwd)
 
 
 def lint(log: IO[str]) -> Outcome:
@@ -100,16 +100,18 @@ def _is_shell_script(path: Path) -> bool:
 def _artefact(bench: Bench) -> Outcome:
     """Build, look at the artefact as Galaxy would, install it, and read the modules' pages there by their full names."""
     with tempfile.TemporaryDirectory(dir=CACHE) as folder:
-        place = {"ANSIBLE_COLLECTIONS_PATH": folder, "ANSIBLE_CONFIG": os.devnull}
+        config = Path(folder, "ansible.cfg")
+        config.touch()
+        place = {"ANSIBLE_COLLECTIONS_PATH": folder, "ANSIBLE_CONFIG": str(config)}
         built = bench.run("ansible-galaxy", "collection", "build", "--output-path", folder)
         artefact = next((str(path) for path in Path(folder).glob("*.tar.gz")), "missing.tar.gz")
         imported = built and _galaxy_importer(bench, artefact, Path(folder))
-        installed = built and bench.run("ansible-galaxy", "collection", "install", "--offline", "-p", folder, artefact, **place)
+        installed = built and bench.run("ansible-galaxy", "collection", "install", "--offline", "-p", folder, artefact, env=place)
         outcome = report.check("lint: collection build", built) + report.check("lint: collection install", installed)
         outcome += report.check("lint: galaxy-importer", imported)
         for module in _modules():
             name = f"palisade.netfilter.{module}"
-            found = bench.run("ansible-doc", "--type", "module", name, cwd=Path(folder), **place)
+            found = bench.run("ansible-doc", "--type", "module", name, cwd=Path(folder), env=place)
             outcome += report.check(f"lint: {name} from the artefact", found)
     return outcome
 
@@ -117,7 +119,7 @@ def _artefact(bench: Bench) -> Outcome:
 def _galaxy_importer(bench: Bench, artefact: str, folder: Path) -> bool:
     config = folder / "galaxy-importer.cfg"
     config.write_text("[galaxy-importer]\nRUN_ANSIBLE_TEST = False\nCHECK_REQUIRED_TAGS = True\nCHECK_CHANGELOG = False\n")
-    return bench.run("python", "-m", "galaxy_importer.main", artefact, cwd=folder, GALAXY_IMPORTER_CONFIG=str(config))
+    return bench.run("python", "-m", "galaxy_importer.main", artefact, cwd=folder, env={"GALAXY_IMPORTER_CONFIG": str(config)})
 
 
 def _short_name(bench: Bench) -> Outcome:
@@ -183,9 +185,8 @@ def unit(log: IO[str]) -> Outcome:
     version, python = old
     venv = venvs.oldest(python, log)
     ignored = [f"--ignore=tests/unit/{folder}" for folder in NEEDS_ANSIBLE]
-    name = f"unit on Python {version}"
-    argv = [str(venv / "bin" / "python")]
-    return outcome + _pytest(bench, name, argv, "tests/unit", *ignored, PYTHONPATH=str(_module_utils_only(bench)))
+    argv = ["env", f"PYTHONPATH={_module_utils_only(bench)}", str(venv / "bin" / "python")]
+    return outcome + _pytest(bench, f"unit on Python {version}", argv, "tests/unit", *ignored)
 
 
 def _module_utils_only(bench: Bench) -> Path:
@@ -206,13 +207,13 @@ def kernel(log: IO[str]) -> Outcome:
     return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel")
 
 
-def _pytest(bench: Bench, name: str, python: list[str], folder: str, *options: str, **env: str) -> Outcome:
+def _pytest(bench: Bench, name: str, python: list[str], folder: str, *options: str) -> Outcome:
     if not any((ROOT / folder).rglob("test_*.py")):
         return Outcome(not_run=(NotRun(name, f"there is no test in {folder}"),))
     result = Path(bench.log.name).with_name(f"{name.replace(' ', '-')}.xml")
     result.unlink(missing_ok=True)
     argv = [*python, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={result}", *options, folder]
-    return report.from_junit(result, name, bench.status(*argv, **env))
+    return report.from_junit(result, name, bench.status(*argv))
 
 
 def molecule(log: IO[str]) -> Outcome:
@@ -245,7 +246,7 @@ def _scenario(bench: Bench, scenario: str, image: str) -> Outcome:
 
     def step(name: str) -> bool:
         argv = as_root([str(bench.venv / "bin" / "molecule"), name, "--scenario-name", scenario], {**bench.env, **env})
-        return bench.run(*argv, **env)
+        return bench.run(*argv, env=env)
 
     outcome = Outcome()
     step("destroy")

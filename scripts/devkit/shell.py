@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -31,6 +32,10 @@ QUIET = {
 }
 
 
+FAILED = "^^^ exit status"
+"""What a log has behind a command that failed."""
+
+
 class SetupError(Exception):
     """Something that the tests need cannot be had here. The message says what, and what to do."""
 
@@ -45,13 +50,30 @@ def run(argv: Sequence[str], log: IO[str], *, env: Mapping[str, str] | None = No
     """Run a command with its output in ``log`` and return its exit status; 127 when there is no such command."""
     log.write("\n$ " + " ".join(shlex.quote(word) for word in argv) + "\n")
     log.flush()
+    status = _status(argv, log, env or environment(), cwd)
+    if status != 0:
+        log.write(f"{FAILED} {status}\n")
+    return status
+
+
+def _status(argv: Sequence[str], log: IO[str], env: Mapping[str, str], cwd: Path) -> int:
     try:
         return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env or environment(), check=False
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env, check=False
         ).returncode
     except OSError as error:
         log.write(f"{error}\n")
         return 127
+
+
+def failed_commands(text: str, most: int) -> list[str]:
+    """Return the last lines of each command in a log that failed, at most ``most`` of each, with the command."""
+    sections = [part.rstrip().splitlines() for part in re.split(r"^(?=\$ )", text, flags=re.MULTILINE)]
+    shown: list[str] = []
+    for lines in sections:
+        if lines and lines[-1].startswith(FAILED):
+            shown += lines[:1] + lines[max(1, len(lines) - most) :]
+    return shown
 
 
 def output(argv: Sequence[str]) -> str | None:
