@@ -9,8 +9,9 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Callable
+from typing import IO, Callable, Iterator
 
 from . import engine, machine, report, venvs
 from .report import NotRun, Outcome
@@ -69,16 +70,21 @@ def lint(log: IO[str]) -> Outcome:
 
 def _documentation(bench: Bench) -> Outcome:
     """Read the pages of modules and roles on a copy: antsibull-docs walks all there is, the virtual environment too."""
-    copy = _copy("docs")
-    return report.check("lint: antsibull-docs", bench.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(copy)))
+    with _copied() as copy:
+        read = bench.run("antsibull-docs", "lint-collection-docs", "--plugin-docs", str(copy))
+    return report.check("lint: antsibull-docs", read)
 
 
-def _copy(purpose: str) -> Path:
-    """Return a fresh copy of the checkout, less hidden files, in a tree of collections as Ansible's own tools want it."""
-    copy = CACHE / purpose / COLLECTION
-    shutil.rmtree(copy, ignore_errors=True)
-    shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.tar.gz", "output"))
-    return copy
+@contextmanager
+def _copied() -> Iterator[Path]:
+    """Give a copy of the checkout, less hidden files, in a tree of collections and outside of any git repository.
+
+    Inside of one, ansible-test would look at what git tracks, and that is nothing of the copy.
+    """
+    with tempfile.TemporaryDirectory(prefix="palisade-") as folder:
+        copy = Path(folder) / COLLECTION
+        shutil.copytree(ROOT, copy, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__", "*.tar.gz", "output"))
+        yield copy
 
 
 def _typed_folders() -> list[str]:
@@ -138,11 +144,12 @@ def _modules() -> list[str]:
 def sanity(log: IO[str]) -> Outcome:
     """Run ``ansible-test sanity`` on a copy in the place that it wants, without ignore files."""
     bench = Bench(log)
-    copy = _copy("sanity")
     _bring_own_pip(bench)
     version = machine.version_of(bench.python) or ""
     begin = Path(log.name).stat().st_size
-    status = bench.status("ansible-test", "sanity", "--local", "--requirements", "--python", version, "--color", "no", cwd=copy)
+    argv = ["ansible-test", "sanity", "--local", "--requirements", "--python", version, "--color", "no"]
+    with _copied() as copy:
+        status = bench.status(*argv, cwd=copy)
     with Path(log.name).open(errors="replace") as text:
         text.seek(begin)
         return report.from_sanity(text.read(), status)
