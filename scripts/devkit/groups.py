@@ -145,14 +145,25 @@ def sanity(log: IO[str]) -> Outcome:
     """Run ``ansible-test sanity`` on a copy in the place that it wants, without ignore files."""
     bench = Bench(log)
     _bring_own_pip(bench)
-    version = machine.version_of(bench.python) or ""
-    begin = Path(log.name).stat().st_size
-    argv = ["ansible-test", "sanity", "--local", "--requirements", "--python", version, "--color", "no"]
+    old = machine.oldest_target_python()
     with _copied() as copy:
-        status = bench.status(*argv, cwd=copy)
-    with Path(log.name).open(errors="replace") as text:
-        text.seek(begin)
-        return report.from_sanity(text.read(), status)
+        outcome = _sanity(bench, copy, machine.version_of(bench.python) or "")
+        if old is not None:
+            version, python = old
+            outcome += _sanity(bench, copy, version, "--test", "compile", "--test", "import", path=str(Path(python).parent))
+    return outcome
+
+
+def _sanity(bench: Bench, copy: Path, version: str, *options: str, path: str = "") -> Outcome:
+    begin = Path(bench.log.name).stat().st_size
+    env = {"PATH": bench.env["PATH"].replace(os.pathsep, f"{os.pathsep}{path}{os.pathsep}", 1)} if path else {}
+    argv = ["ansible-test", "sanity", "--local", "--requirements", "--python", version, "--color", "no", *options]
+    status = bench.status(*argv, cwd=copy, env=env)
+    with Path(bench.log.name).open(errors="replace") as log:
+        log.seek(begin)
+        text = log.read()
+    bench.log.write("".join(f"{line}\n" for line in text.splitlines() if line.startswith("ERROR: ")))
+    return report.from_sanity(text, status)
 
 
 OWN_PIP = '''\

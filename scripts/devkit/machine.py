@@ -60,7 +60,8 @@ def oldest_target_python() -> tuple[str, str] | None:
     for version in TARGET_PYTHONS:
         for python in [f"python{version}", *_pyenv_pythons((version,))]:
             if version_of(python) == version and _makes_venvs(python):
-                return version, python
+                path = output([python, "-c", "import sys; print(sys.executable)"]) or python
+                return version, path.strip()
     return None
 
 

@@ -67,11 +67,11 @@ def _status(argv: Sequence[str], log: IO[str], env: Mapping[str, str], cwd: Path
 
 
 def failed_commands(text: str, most: int) -> list[str]:
-    """Return the last lines of each command in a log that failed, at most ``most`` of each, with the command."""
+    """Return the last lines of each command in a log that failed, with the command, and what its caller wrote behind."""
     sections = [part.rstrip().splitlines() for part in re.split(r"^(?=\$ )", text, flags=re.MULTILINE)]
     shown: list[str] = []
     for lines in sections:
-        if lines and lines[-1].startswith(FAILED):
+        if any(line.startswith(FAILED) for line in lines):
             shown += lines[:1] + lines[max(1, len(lines) - most) :]
     return shown
 
