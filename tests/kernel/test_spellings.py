@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
-from kernel_support.host import FAMILIES, Host
-from kernel_support.save_text import is_empty, renamed, rules, sections
-from kernel_support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
+from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
+from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import is_empty, renamed, rules, sections
+from ansible_collections.palisade.netfilter.tests.kernel.support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
 
 AT_LEAST = 300
 
