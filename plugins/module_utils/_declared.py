@@ -24,7 +24,7 @@ _TARGETS = frozenset((
 ))
 _COMMANDS = ('-A', '--append', '-I', '--insert')
 #: Cheap test for what _read_special handles: a command, a family prefix, --modprobe. It may say yes too often, never no.
-_SUSPECT = re.compile(r'(?:\A|[\s"])(?:-[46AIM]|--(?:ip|in|mo|ap))')
+_SUSPECT = re.compile(r'(?:\A|[\s"])(?:-[46AIMhV]|--(?:ip|in|mo|ap|he|ve))')
 
 
 class DeclaredRule(NamedTuple):
@@ -38,7 +38,7 @@ class DeclaredRule(NamedTuple):
 class DeclaredChain:
     """A chain as asked for. `policy` is None where none is asked for."""
 
-    __slots__ = ('policy', 'rules', 'only_if_unused')
+    __slots__ = ('only_if_unused', 'policy', 'rules')
 
     def __init__(self, policy: Optional[str] = None, only_if_unused: bool = False) -> None:
         self.policy = policy
@@ -153,9 +153,11 @@ class Reader:
                     numbered = tokens[index + 1:index + 2] and tokens[index + 1].isdigit()
                     position = max(1, int(tokens[index + 1])) if numbered else 1
                     index += 1 if numbered else 0
-            elif (token.startswith('-M') or len(token) > 3 and '--modprobe'.startswith(token.partition('=')[0])) \
+            elif (token.startswith('-M') or (len(token) > 3 and '--modprobe'.startswith(token.partition('=')[0]))) \
                     and not previous.startswith('--'):
                 raise PalisadeError('%s: %s names a program to run, which a rule may not: %s' % (where, token, text))
+            elif token in ('-h', '--help', '-V', '--version') and not previous.startswith('--'):
+                raise PalisadeError('%s: %s asks iptables about itself, it is no part of a rule: %s' % (where, token, text))
             else:
                 kept.append(token)
             index += 1

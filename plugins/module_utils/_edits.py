@@ -21,7 +21,7 @@ class Edits(NamedTuple):
     kept: Sequence[Pair]
 
     @property
-    def count(self) -> int:
+    def cost(self) -> int:
         """How many operations that is."""
         return len(self.deletes) + len(self.inserts)
 

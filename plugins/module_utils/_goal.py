@@ -23,10 +23,10 @@ Canonical = Dict[str, Dict[str, List[str]]]
 
 
 class Jump(NamedTuple):
-    """The jump that a hook shall hold. `index` (from 0) is where it goes if it is missing; None is the end."""
+    """The jump that a hook shall hold. `place` (from 0) is where it goes if it is missing; None is the end."""
 
     rule: str
-    index: Optional[int]
+    place: Optional[int]
 
 
 class TableGoal:
@@ -162,28 +162,38 @@ def snapshot_goal(table: str, before: Table, goal: TableGoal, ownership: Ownersh
 
 
 def check_depth(family: str, goals: Mapping[str, TableGoal]) -> None:
-    """Raise PalisadeError where nested jumps, the one into our own chain included, go deeper than nftables allows."""
+    """Raise PalisadeError for jumps in a circle, or nested deeper than nftables allows with the one into our own chain.
+
+    A rehearsal in a namespace finds the first, but a scratch chain is in no hook, and there nobody looks.
+    """
     for table, goal in goals.items():
         depths: Dict[str, int] = {}
         for hook, jump in goal.jumps.items():
             target = saved_target(jump.rule) if jump else None
-            if target in goal.chains and 1 + _depth(target, goal.chains, depths) >= DEEPEST_JUMPS:
-                raise PalisadeError(
-                    '%s, table %s, chain %s: its jumps nest %d deep with the one that leads to %s; nftables allows %d' % (
-                        family, table, hook, 1 + depths[target], target, DEEPEST_JUMPS - 1))
+            if target is None or target not in goal.chains:
+                continue
+            where = '%s, table %s, chain %s' % (family, table, hook)
+            depth = 1 + _depth(target, goal.chains, depths, where)
+            if depth >= DEEPEST_JUMPS:
+                raise PalisadeError('%s: its jumps nest %d deep with the one that leads to %s; nftables allows %d' % (
+                    where, depth, target, DEEPEST_JUMPS - 1))
 
 
-def _depth(start: str, chains: Mapping[str, Sequence[str]], depths: Dict[str, int]) -> int:
-    """The longest path of jumps from a chain; the rehearsal has refused loops before. Iterative: chains may be many."""
+def _depth(start: str, chains: Mapping[str, Sequence[str]], depths: Dict[str, int], where: str) -> int:
+    """The longest path of jumps from a chain. Iterative: chains may be many."""
     stack = [start]
     while stack:
         chain = stack[-1]
-        targets = {target for target in map(saved_target, chains[chain]) if target in chains}
-        missing = [target for target in targets if target not in depths and target not in stack]
+        targets = sorted({target for target in map(saved_target, chains[chain]) if target is not None and target in chains})
+        circle = [target for target in targets if target in stack]
+        if circle:
+            path = stack[stack.index(circle[0]):] + circle[:1]
+            raise PalisadeError('%s: the jumps of chain %s lead back to it: %s' % (where, circle[0], ' -> '.join(path)))
+        missing = [target for target in targets if target not in depths]
         if missing:
-            stack.extend(missing)
+            stack.append(missing[0])
             continue
-        depths[chain] = 1 + max([depths.get(target, 0) for target in targets], default=-1)
+        depths[chain] = 1 + max([depths[target] for target in targets], default=-1)
         stack.pop()
     return depths[start]
 

@@ -27,6 +27,11 @@ _OTHER = {'nft': 'legacy', 'legacy': 'nft'}
 _WHERE = os.pathsep.join((os.environ.get('PATH', ''), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'))
 _SET_HEADER = re.compile(r'^create (\S+) (\S+)(?: .*?\bfamily (inet6?))?', re.MULTILINE)
 _SET_FAMILIES = {'inet': 'ipv4', 'inet6': 'ipv6'}
+_TIMEOUT_POLICY = re.compile(r'^\.(\S+) = \{\s+\.l3proto = (\d+),\s+\.l4proto = (\d+),', re.MULTILINE)
+_TIMEOUT_FAMILIES = {'2': 'inet', '10': 'inet6'}
+#: A protocol's number → what `nfct timeout add` wants for it; the value does not matter in a rehearsal.
+_TIMEOUT_PROTOCOLS = {'1': 'icmp timeout 30', '6': 'tcp close 10', '17': 'udp unreplied 30', '33': 'dccp request 10', '132': 'sctp closed 10',
+                      '136': 'udplite unreplied 30'}
 
 #: Seconds between two attempts at the ruleset's lock.
 _LOCK_PAUSE = 0.1
@@ -42,7 +47,7 @@ class Result(NamedTuple):
     errors: str
 
 
-class NotPermitted(PalisadeError):
+class NotPermittedError(PalisadeError):
     """The host does not let us make a network namespace."""
 
 
@@ -56,6 +61,7 @@ class Host:
     def __init__(self, backend: str, lock_timeout: int, run_directory: str = '/run/palisade') -> None:
         self.lock_timeout = lock_timeout
         self.run_directory = run_directory
+        self._headers: Optional[str] = None
         self._infix = '' if backend == 'auto' else '-%s' % backend
         self.backend = backend if backend != 'auto' else self._resolve_backend()
 
@@ -69,7 +75,7 @@ class Host:
 
     def _run(self, argv: Sequence[str], text: str = '', **environment: str) -> Result:
         variables = dict(os.environ, LC_ALL='C', **environment)
-        ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), capture_output=True,
                                env=variables, check=False)
         return Result(ended.returncode, ended.stdout.decode('utf-8', 'surrogateescape'), ended.stderr.decode('utf-8', 'replace'))
 
@@ -117,13 +123,15 @@ class Host:
                 'Move them to one backend first (%s-%s-save shows them)' % (family, self.backend, other, used[0], _PROGRAM[family], other))
 
     def set_headers(self) -> str:
-        """What `ipset save -t` prints: every set's `create` line, no members; empty without ipset."""
-        command = shutil.which('ipset', path=_WHERE)
-        return self._run([command, 'save', '-t']).output if command else ''
+        """What `ipset save -t` prints: every set's `create` line, no members; empty without ipset. Asked once."""
+        if self._headers is None:
+            command = shutil.which('ipset', path=_WHERE)
+            self._headers = self._run([command, 'save', '-t']).output if command else ''
+        return self._headers
 
-    def recreate_sets(self, headers: str, names: AbstractSet[str]) -> Sequence[str]:
+    def recreate_sets(self, names: AbstractSet[str]) -> Sequence[str]:
         """Shell commands that make the named sets, empty, in a rehearsal's namespace."""
-        wanted = [line for line in headers.split('\n') if line.startswith('create ') and line.split(' ')[1] in names]
+        wanted = [line for line in self.set_headers().split('\n') if line.startswith('create ') and line.split(' ')[1] in names]
         if not wanted:
             return ()
         return ('printf %%s %s | %s restore' % (shlex.quote('\n'.join(wanted) + '\n'), shlex.quote(self._path('ipset'))),)
@@ -133,10 +141,17 @@ class Host:
         command = shutil.which('nfacct', path=_WHERE)
         return ['%s add %s' % (shlex.quote(command), shlex.quote(name)) for name in sorted(names)] if command else ()
 
-    @staticmethod
-    def set_families(headers: str) -> Mapping[str, str]:
+    def recreate_timeouts(self, names: AbstractSet[str]) -> Sequence[str]:
+        """Shell commands that make the named conntrack timeout policies, of the same protocols, in a rehearsal's namespace."""
+        command = shutil.which('nfct', path=_WHERE)
+        policies = _TIMEOUT_POLICY.findall(self._run([command, 'timeout', 'list']).output) if command else ()
+        return ['%s timeout add %s %s %s' % (shlex.quote(command or ''), shlex.quote(name), _TIMEOUT_FAMILIES.get(family, 'inet'),
+                                             _TIMEOUT_PROTOCOLS.get(protocol, 'generic timeout 600'))
+                for name, family, protocol in policies if name in names]
+
+    def set_families(self) -> Mapping[str, str]:
         """The family of each ipset that has one."""
-        return {name: _SET_FAMILIES[family or 'inet'] for name, kind, family in _SET_HEADER.findall(headers)
+        return {name: _SET_FAMILIES[family or 'inet'] for name, kind, family in _SET_HEADER.findall(self.set_headers())
                 if family or kind == 'bitmap:ip' or kind == 'bitmap:ip,mac'}
 
     @staticmethod
@@ -172,7 +187,7 @@ class Host:
     def rehearse(self, family: str, text: str, preparation: Sequence[str]) -> Result:
         """Load `text` in a network namespace of its own and save it there. `preparation` are shell commands run in it before.
 
-        Raises NotPermitted where the host does not allow that.
+        Raises NotPermittedError where the host does not allow that.
         """
         with tempfile.TemporaryDirectory(prefix='palisade-') as directory:
             script = ''.join(['%s\n' % line for line in preparation])
@@ -180,7 +195,7 @@ class Host:
             result = self._run([self._path('unshare'), '-n', '/bin/sh', '-c', script], text,
                                XTABLES_LOCKFILE=os.path.join(directory, 'lock'))
         if result.errors.startswith('unshare:'):
-            raise NotPermitted('no network namespace can be made here: %s' % result.errors.strip())
+            raise NotPermittedError('no network namespace can be made here: %s' % result.errors.strip())
         return result
 
     def let_connection_pass(self) -> None:

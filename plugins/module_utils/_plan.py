@@ -152,7 +152,7 @@ class _Planner:
         self.changes.append(ChainChange(chain, None if created else old, rules, edits, policies))
         self._list_edits(chain, old, rules, edits)
         counters = self.goal.counters.get(chain)
-        if edits.count * max(len(old), len(rules)) > REBUILD_ABOVE and old:
+        if edits.cost * max(len(old), len(rules)) > REBUILD_ABOVE and old:
             self._rebuild(chain, rules, edits, counters)
         else:
             self._edit(chain, len(old), rules, edits, counters)
@@ -197,7 +197,7 @@ class _Planner:
         old = chain.rules if chain else []
         places = [index for index, rule in enumerate(old) if self.ownership.is_jump(hook, rule)]
         policies = self.policies.get(hook, (None, None))
-        if jump is not None and [old[index] for index in places] == [jump.rule] or jump is None and not places:
+        if (jump is not None and [old[index] for index in places] == [jump.rule]) or (jump is None and not places):
             if policies[1]:
                 self.changes.append(ChainChange(hook, old, old, edit_script(old, old), policies))
             return
@@ -206,7 +206,7 @@ class _Planner:
         for index in reversed(places):
             self._add(hook, 'delete', index + 1, old[index])
         if jump is not None:
-            index = places[0] if places else len(new) if jump.index is None else min(jump.index, len(new))
+            index = places[0] if places else len(new) if jump.place is None else min(jump.place, len(new))
             self._insert_jump(hook, jump.rule, index, len(new))
             new.insert(index, jump.rule)
         self.changes.append(ChainChange(hook, old, new, edit_script(old, new), policies))

@@ -7,11 +7,16 @@ from __future__ import annotations
 import re
 from typing import Callable, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._declared import Declared, DeclaredRule
+from ansible_collections.palisade.netfilter.plugins.module_utils._declared import Declared, DeclaredChain, DeclaredRule
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Canonical
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import (
-    join, option_values, plain_quotes, retarget, retarget_written, tokenise,
+    join,
+    option_values,
+    plain_quotes,
+    retarget,
+    retarget_written,
+    tokenise,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Tables
 
@@ -26,9 +31,13 @@ _ADDRESS_OPTIONS = frozenset(('-s', '--source', '--src', '-d', '--destination', 
 #: A value that is no address: it has a letter beyond hexadecimal ones, or a letter and no colon.
 _NAME = re.compile(r'(?=[^:]*[A-Za-z])[A-Za-z0-9_.-]+\Z')
 _HOST_NAME = re.compile(r'(?:-[sd]|--(?:source|src|destination|dst))[ =] *(?:! *)?"?[0-9.,/-]*[A-Za-z][A-Za-z0-9_.-]*(?![A-Za-z0-9_.:-])')
+_OUT = {'-o': 1, '--out-interface': 1}
+_IN = {'-i': 1, '--in-interface': 1}
 _LINE = re.compile(r'line:? (\d+)')
-_NOISE = re.compile(r"^Try `|^Error occurred at line|^\s*$|^# ")
-_SPEAKER = re.compile(r'^(\S+?)(?: v[\d.]+ \([a-z_]+\))?: ?')
+_OWN_LINE = re.compile(r'line \d+: ')
+_NOISE = re.compile(r'Try `|Error occurred at line|# ')
+_SPEAKER = re.compile(r'(ip6?tables[a-z-]*)(?: v[\d.]+ \([a-z_]+\))?: ?')
+_COMMIT_FAILED = re.compile(r'line \d+ failed\Z')
 
 
 class Place(NamedTuple):
@@ -96,7 +105,7 @@ class Rehearsal:
     def canonical(self, saved: Tables, live_names: Mapping[str, Mapping[str, str]]) -> Canonical:
         """The declared rules as the kernel spells them, with jumps renamed to `live_names` (table → declared chain → live name).
 
-        Raises ShortCount if fewer rules arrived than were given.
+        Raises ShortCountError if fewer rules arrived than were given.
         """
         result: Canonical = {}
         for table, chains in self.declared.tables.items():
@@ -107,7 +116,7 @@ class Rehearsal:
                 found = saved.get(table, {}).get(scratch.get(chain, chain))
                 rules = found.rules if found is not None else []
                 if len(rules) < len(data.rules):
-                    raise ShortCount(table, chain)
+                    raise ShortCountError(table, chain)
                 if renamed:
                     rules = [retarget(rule, renamed) for rule in rules]
                 result[table][chain] = [self._real(rule) for rule in rules] if self.stand_ins else rules
@@ -118,11 +127,11 @@ class Rehearsal:
         return rule[:found.start()] + found.group(1) + self.stand_ins[int(found.group(2))] if found else rule
 
 
-class ShortCount(PalisadeError):
+class ShortCountError(PalisadeError):
     """iptables-restore said yes, and fewer rules are there than were given."""
 
     def __init__(self, table: str, chain: str) -> None:
-        super().__init__('table %s, chain %s: iptables took the rules without a word and loaded only some of them' % (table, chain))
+        super().__init__('iptables took the rule without an error and did not load it (table %s, chain %s)' % (table, chain))
 
 
 def rule_count(declared: Declared) -> int:
@@ -183,11 +192,18 @@ def _plain_text(text: str) -> str:
 
 
 def words(stderr: str) -> str:
-    """What iptables said, less its name and version and the advice to call it with -h."""
-    said = [line for line in stderr.split('\n') if not _NOISE.search(line)]
-    if said:
-        said[0] = _SPEAKER.sub(r'\1: ', said[0])
-    return '; '.join([line.strip() for line in said if line.strip()]) or 'no reason given'
+    """What iptables said, less its version, the line numbers of a text that nobody sees, and the advice to call it with -h."""
+    said, speaker = [], ''
+    for line in stderr.split('\n'):
+        found = _SPEAKER.match(line)
+        if found:
+            speaker, line = found.group(1) + ': ', line[found.end():]
+        line = _OWN_LINE.sub('', line).strip()
+        if _COMMIT_FAILED.match(line):
+            line = 'the kernel refuses the rule (on the legacy backend it gives no reason)'
+        if line and not _NOISE.match(line):
+            said.append(line)
+    return speaker + ('; '.join(said) or 'refused without a reason')
 
 
 def failed_line(stderr: str) -> Optional[int]:
@@ -244,3 +260,37 @@ def _resolved_list(value: str, addresses: Callable[[str], Sequence[str]]) -> str
         known = addresses(name) if _NAME.match(name) else ()
         parts.extend(['%s%s%s' % (address, slash, mask) for address in known] or [part])
     return ','.join(parts)
+
+
+def nth_place(declared: Declared, index: int) -> Optional[Place]:
+    """The rule of that index (from 0) in the order in which a rehearsal loads them."""
+    for table, chains in declared.tables.items():
+        for chain, data in chains.items():
+            if index < len(data.rules):
+                return Place(table, chain, data.rules[index])
+            index -= len(data.rules)
+    return None
+
+
+def only_rule(declared: Declared, place: Place) -> Optional[Declared]:
+    """The same chains with just the one rule in them; None if this family does not have it."""
+    if place.rule not in declared.tables.get(place.table, {place.chain: DeclaredChain()})[place.chain].rules:
+        return None
+    single = Declared()
+    single.targets = declared.targets
+    for table, chains in declared.tables.items():
+        for chain in chains:
+            single.chain(table, chain)
+    single.chain(place.table, place.chain).rules.append(place.rule)
+    return single
+
+
+def check_hooks(option: str, family: str, declared: Declared) -> None:
+    """Refuse what iptables refuses by the name of a built-in chain, which a scratch chain does not have: -o in INPUT and the like."""
+    for table, chains in declared.tables.items():
+        for chain, data in chains.items():
+            refused = _OUT if chain in ('INPUT', 'PREROUTING') else _IN if chain in ('OUTPUT', 'POSTROUTING') else {}
+            for rule in data.rules if refused else ():
+                if option_values(tokenise(rule.text), refused):
+                    raise PalisadeError("%s: Can't use %s with %s. Nothing has changed" % (
+                        rule_of_line(option, family, Place(table, chain, rule)), next(iter(refused)), chain))

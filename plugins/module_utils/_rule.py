@@ -29,9 +29,9 @@ TEXT_OPTIONS = frozenset((
 
 
 class Jump(NamedTuple):
-    """Where a rule's target stands: token `index` is `lead` (empty, '-j', '--jump=') followed by `target`."""
+    """Where a rule's target stands: token number `place` is `lead` (empty, '-j', '--jump=') followed by `target`."""
 
-    index: int
+    place: int
     lead: str
     target: str
 
@@ -114,7 +114,7 @@ def _jump_lead(token: str) -> Optional[str]:
     if not token.startswith('--'):
         return token[:2] if token[:2] in ('-j', '-g') else None
     option, equals, _value = token.partition('=')
-    if len(option) > 2 and '--jump'.startswith(option) or len(option) > 3 and '--goto'.startswith(option):
+    if (len(option) > 2 and '--jump'.startswith(option)) or (len(option) > 3 and '--goto'.startswith(option)):
         return option + equals if equals else ''
     return None
 
@@ -125,20 +125,17 @@ def saved_target(rule: str) -> Optional[str]:
     return found.group(2) if found else None
 
 
-def _saved_jump(rule: str) -> "Optional[re.Match[str]]":
+def _saved_jump(rule: str) -> Optional[re.Match[str]]:
     """The jump in saved text. Free text such as a comment may hold ' -j ' too: then the rule is read word by word."""
-    found = None
-    count = 0
-    for found in _SAVED_JUMP.finditer(rule):
-        count += 1
-    if count < 2:
-        if found is None or '"' not in rule and '--comment -' not in rule:
-            return found
-    jump = find_jump(tokenise(rule))
-    if jump is None:
+    candidates = list(_SAVED_JUMP.finditer(rule))
+    if not candidates:
         return None
-    for found in _SAVED_JUMP.finditer(rule):
-        if len(tokenise(rule[:found.start()] + 'x', 'rule') if _balanced(rule[:found.start()]) else ()) == jump.index:
+    if len(candidates) == 1 and '"' not in rule and '--comment -' not in rule:
+        return candidates[0]
+    jump = find_jump(tokenise(rule))
+    for found in candidates if jump is not None else ():
+        before = rule[:found.start()]
+        if jump is not None and _balanced(before) and len(tokenise(before)) == jump.place - 1:
             return found
     return None
 
@@ -161,7 +158,7 @@ def retarget_written(text: str, names: Mapping[str, str]) -> str:
     jump = find_jump(tokens)
     if jump is None or jump.target not in names:
         return text
-    tokens[jump.index] = jump.lead + names[jump.target]
+    tokens[jump.place] = jump.lead + names[jump.target]
     return join(tokens)
 
 

@@ -27,7 +27,7 @@ class Chain:
     Not a dataclass of rules but two lists of text: 50,000 rules have to fit beside Ansible.
     """
 
-    __slots__ = ('policy', 'packets', 'rules', 'counters')
+    __slots__ = ('counters', 'packets', 'policy', 'rules')
 
     def __init__(self, policy: Optional[str], packets: str = '[0:0]') -> None:
         self.policy = policy

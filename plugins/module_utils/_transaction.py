@@ -5,38 +5,40 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import (
-    Declared, Reader, declare_content, declare_tables, declared_families,
+    Declared,
+    Reader,
+    declare_content,
+    declare_tables,
+    declared_families,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._diff import diff_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
-    Canonical, Ownership, TableGoal, check_depth, hook_in_use, other_programs_chains, snapshot_goal, table_goal, unexplained_rules,
+    Ownership,
+    TableGoal,
+    check_depth,
+    hook_in_use,
+    other_programs_chains,
+    snapshot_goal,
+    table_goal,
+    unexplained_rules,
     unreachable_rules,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermitted, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import FamilyPlan, make_plan
-from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal import (
-    Place, Rehearsal, ShortCount, as_written, failed_line, is_live, names_used, rule_count, rule_of_line, with_addresses, words,
-)
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import option_values, tokenise
-from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Table, Tables, parse
+from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal import with_addresses, words
+from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Table, Tables
 
 #: Operations returned; the rest is counted.
 LONGEST_PLAN = 200
 
-_SET_OPTIONS = {'--match-set': 1, '--add-set': 1, '--del-set': 1, '--map-set': 1}
-_ACCOUNTING_OPTIONS = {'--nfacct-name': 1}
 _TRACKING = re.compile(
     r'-m (?:conntrack|state|connlimit|connbytes|connmark|connlabel|helper|cluster)\b'
     r'|-j (?:CONNMARK|CONNSECMARK|CT|SNAT|DNAT|MASQUERADE|REDIRECT|NETMAP|SYNPROXY)\b')
-_NO_OUT = frozenset(('INPUT', 'PREROUTING'))
-_NO_IN = frozenset(('OUTPUT', 'POSTROUTING'))
-_OUT = {'-o': 1, '--out-interface': 1}
-_IN = {'-i': 1, '--in-interface': 1}
-
 
 class Request(NamedTuple):
     """What was asked for, as the module's options name it. `tables` or `content` is None, or both with state absent."""
@@ -74,7 +76,9 @@ class _Run:
         self.host = host
         self.ownership = Ownership(request.name, request.scope)
         self.warnings: List[str] = []
-        self._headers: Optional[str] = None
+        self.normaliser = Normaliser(
+            host, self.ownership, mode=request.rehearsal, check_mode=request.check_mode,
+            option='content' if request.content is not None else 'tables')
 
     def carry_out(self) -> Dict[str, Any]:
         if self.request.state == 'absent' and self.request.scope == 'tables':
@@ -82,10 +86,10 @@ class _Run:
         declared = self._declared(self._families())
         if self.request.check_mode:
             self._note_interruption()
-            return self._result([self._prepare(family, declared[family]) for family in declared])
+            return self._result([self._prepare(family, declared[family], declared) for family in declared])
         with self.host.lock():
             self._note_interruption()
-            works = [self._prepare(family, declared[family]) for family in declared]
+            works = [self._prepare(family, declared[family], declared) for family in declared]
             changing = [work for work in works if work.plan.operations]
             if changing:
                 self._apply(changing)
@@ -114,31 +118,28 @@ class _Run:
         if self.request.state == 'absent':
             return Reader(families, {}, 'state')
         written = self.request.content if self.request.content is not None else repr(self.request.tables)
-        sets = self.host.set_families(self._set_headers()) if len(families) > 1 and '-set' in written else {}
+        sets = self.host.set_families() if len(families) > 1 and '-set' in written else {}
         if self.request.content is not None:
             return declare_content(self.request.content, families, sets)
         return declare_tables(self.request.tables or {}, families, sets)
 
-    def _set_headers(self) -> str:
-        if self._headers is None:
-            self._headers = self.host.set_headers()
-        return self._headers
-
     # One family: what is there, what is wanted, what to do
 
-    def _prepare(self, family: str, declared: Declared) -> Work:
+    def _prepare(self, family: str, declared: Declared, others: Mapping[str, Declared]) -> Work:
         live = self.host.live(family)
         if any(self.ownership.is_scratch(chain) for table in live.values() for chain in table):
             self.warnings.append('%s: an earlier run was killed and left scratch chains (%s~…) behind; they go now' % (family, self.request.name))
         self._leave_used_hooks(declared, live)
         with_addresses(declared, lambda name: self.host.addresses(name, family))
-        canonical, rehearsal, live = self._normalise(family, declared, live)
+        normalised = self.normaliser.normalise(family, declared, live, others)
+        self.warnings.extend(normalised.warnings)
+        live, canonical = normalised.live, normalised.canonical
         goals = {table: table_goal(table, declared.tables.get(table, {}), canonical.get(table, {}), live.get(table, {}), self.ownership)
                  for table in BUILTIN_CHAINS if table in declared.tables or self._ours(table, live.get(table, {}))}
         if self.host.backend == 'nft':
             check_depth(family, goals)
         self._check_others(family, live, goals)
-        return Work(family, live, goals, make_plan(family, live, goals, self.ownership), rehearsal)
+        return Work(family, live, goals, make_plan(family, live, goals, self.ownership), normalised.how)
 
     def _ours(self, table: str, live: Table) -> bool:
         if self.request.scope == 'tables':
@@ -170,124 +171,6 @@ class _Run:
         dead = unreachable_rules(live, goals, self.ownership)
         if dead:
             self.warnings.append('%s: rules of others stand behind our final drop or reject and are never reached: %s' % (family, _shown(dead)))
-
-    # The kernel's spelling
-
-    def _normalise(self, family: str, declared: Declared, live: Tables) -> Tuple[Canonical, str, Tables]:
-        names = {table: {chain: self.ownership.chain_name(chain) for chain in chains} for table, chains in declared.tables.items()}
-        written = as_written(declared, live, names)
-        if is_live(written, live, names):
-            return written, 'none', live
-        mode = self.request.rehearsal
-        if mode in ('auto', 'namespace'):
-            try:
-                return self._rehearse(family, declared, live, names), 'namespace', live
-            except NotPermitted as error:
-                if mode == 'namespace':
-                    raise
-                if self.request.check_mode:
-                    self.warnings.append('%s: %s: rules are compared as text, so the plan may show rules that differ in spelling only '
-                                         '(rehearsal: scratch would compare them exactly, in chains of the live tables)' % (family, error))
-                    mode = 'none'
-        if mode == 'none':
-            return written, 'text', live
-        return self._rehearse_in_scratch(family, declared, live, names)
-
-    def _rehearse(self, family: str, declared: Declared, live: Tables, names: Mapping[str, Mapping[str, str]]) -> Canonical:
-        foreign = self._foreign_targets(declared, live)
-        preparation: List[str] = []
-        sets = names_used(declared, _SET_OPTIONS)
-        if sets:
-            preparation += self.host.recreate_sets(self._set_headers(), sets)
-        accounts = names_used(declared, _ACCOUNTING_OPTIONS)
-        if accounts:
-            preparation += self.host.recreate_accounting(accounts)
-
-        def attempt(limit: Optional[int]) -> Tuple[Rehearsal, Result]:
-            rehearsal = Rehearsal(declared, foreign=foreign, limit=limit)
-            return rehearsal, self.host.rehearse(family, rehearsal.text, preparation)
-
-        rehearsal, result = attempt(None)
-        try:
-            if result.status != 0:
-                raise PalisadeError(words(result.errors))
-            return rehearsal.canonical(parse(result.output, '%s rehearsal' % family), names)
-        except PalisadeError as error:
-            if isinstance(error, NotPermitted):
-                raise
-            place = self._bad_rule(rehearsal, result, declared, attempt)
-            raise PalisadeError(self._refusal(family, declared, place, error)) from error
-
-    def _refusal(self, family: str, declared: Declared, place: Any, error: PalisadeError) -> str:
-        option = 'content' if self.request.content is not None else 'tables'
-        if place is None:
-            return '%s: %s: %s; nothing has changed' % (option, family, error)
-        hint = ''
-        if len(self.request.families) > 1 and not isinstance(error, ShortCount):
-            hint = '; if the rule is not for %s, write %s in front of it' % (family, '-6' if family == 'ipv4' else '-4')
-        return '%s: %s; nothing has changed%s' % (rule_of_line(option, family, place), error, hint)
-
-    @staticmethod
-    def _bad_rule(rehearsal: Rehearsal, result: Result, declared: Declared, attempt: Any) -> Any:
-        """The rule that an error is about: by the line it names, else by loading fewer and fewer of them."""
-        line = failed_line(result.errors) if result.status != 0 else None
-        place = rehearsal.place(line) if line else None
-        if place is not None:
-            return place
-        good, bad = 0, rule_count(declared)
-        while good < bad:
-            middle = (good + bad) // 2
-            tried, outcome = attempt(middle)
-            if outcome.status == 0 and _arrived(tried, outcome, middle):
-                good = middle + 1
-            else:
-                bad = middle
-        return _nth_place(declared, good - 1) if good else None
-
-    def _foreign_targets(self, declared: Declared, live: Tables) -> Dict[str, FrozenSet[str]]:
-        """Chains of others that declared rules jump to, which a rehearsal needs to exist."""
-        if self.request.scope == 'tables':
-            return {}
-        return {table: frozenset(target for target in targets
-                                 if target in live.get(table, {}) and not self.ownership.owns_chain(table, target)
-                                 and target not in BUILTIN_CHAINS[table])
-                for table, targets in declared.targets.items()}
-
-    def _rehearse_in_scratch(self, family: str, declared: Declared, live: Tables,
-                             names: Mapping[str, Mapping[str, str]]) -> Tuple[Canonical, str, Tables]:
-        """Load the rules into chains that nothing jumps to, in the live tables, and take them away again."""
-        _check_hooks(family, declared, 'content' if self.request.content is not None else 'tables')
-        numbered = {chain: self.ownership.scratch_name(index) for index, chain in enumerate(
-            sorted({chain for chains in declared.tables.values() for chain in chains}))}
-        scratch = {table: {chain: numbered[chain] for chain in chains} for table, chains in declared.tables.items()}
-
-        def attempt(limit: Optional[int]) -> Tuple[Rehearsal, Result]:
-            rehearsal = Rehearsal(declared, foreign={}, names=scratch, limit=limit)
-            return rehearsal, self.host.restore(family, rehearsal.text)
-
-        try:
-            rehearsal, result = attempt(None)
-            try:
-                if result.status != 0:
-                    raise PalisadeError(words(result.errors))
-                canonical = rehearsal.canonical(self.host.live(family), names)
-            except PalisadeError as error:
-                place = self._bad_rule(rehearsal, result, declared, attempt)
-                raise PalisadeError(self._refusal(family, declared, place, error)) from error
-        finally:
-            self._remove_scratch(family)
-        return canonical, 'scratch', self.host.live(family)
-
-    def _remove_scratch(self, family: str) -> None:
-        lines: List[str] = []
-        for table, chains in self.host.live(family).items():
-            left = [chain for chain in chains if self.ownership.is_scratch(chain)]
-            if left:
-                lines += ['*%s' % table] + ['-F %s' % chain for chain in left] + ['-X %s' % chain for chain in left] + ['COMMIT']
-        if lines:
-            result = self.host.restore(family, '\n'.join(lines) + '\n')
-            if result.status != 0:
-                raise PalisadeError('%s: the scratch chains could not be removed: %s' % (family, words(result.errors)))
 
     # Going live
 
@@ -369,33 +252,6 @@ class _Run:
             'backend': self.host.backend,
             'warnings': self.warnings,
         }
-
-
-def _arrived(rehearsal: Rehearsal, result: Result, limit: int) -> bool:
-    """Whether as many rules are in a rehearsal's save as were loaded. In a scratch there is no save: the status decides."""
-    if not result.output:
-        return rehearsal.names is not None or limit == 0
-    return sum(1 for line in result.output.split('\n') if line.startswith('-A ')) >= limit
-
-
-def _nth_place(declared: Declared, index: int) -> Any:
-    for table, chains in declared.tables.items():
-        for chain, data in chains.items():
-            if index < len(data.rules):
-                return Place(table, chain, data.rules[index])
-            index -= len(data.rules)
-    return None
-
-
-def _check_hooks(family: str, declared: Declared, option: str) -> None:
-    """A scratch cannot see that -o makes no sense in INPUT: iptables refuses it by the chain's name."""
-    for table, chains in declared.tables.items():
-        for chain, data in chains.items():
-            refused = _OUT if chain in _NO_OUT else _IN if chain in _NO_IN else None
-            for rule in data.rules if refused else ():
-                if refused and option_values(tokenise(rule.text), refused):
-                    raise PalisadeError("%s: Can't use %s with %s; nothing has changed" % (
-                        rule_of_line(option, family, Place(table, chain, rule)), next(iter(refused)), chain))
 
 
 def _asks_for_state(plan: FamilyPlan) -> bool:

@@ -207,7 +207,6 @@ backend:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Request, run_ruleset
