@@ -96,8 +96,11 @@ class Reader:
         if not line:
             where += ', rule %d' % (self._numbers.get((table, chain), 0) + 1)
         check_characters(written, where)
-        tokens = tokenise(written, where)
         text = written.strip(' \t')
+        if text[:3] == '-A ':
+            named, _blank, text = text[3:].lstrip(' \t').partition(' ')
+            chain = self._named_chain(named, chain, written, where)
+        tokens = tokenise(text, where)
         position: Optional[int] = None
         if _SUSPECT.search(text):
             tokens, chain, position, text = self._read_special(tokens, chain, text, where)
@@ -148,7 +151,7 @@ class Reader:
                 pass
             elif token in _COMMANDS and not kept:
                 index += 1
-                chain = self._named_chain(tokens[index:index + 1], chain, text, where)
+                chain = self._named_chain(tokens[index] if index < len(tokens) else '', chain, text, where)
                 if token in ('-I', '--insert'):
                     numbered = tokens[index + 1:index + 2] and tokens[index + 1].isdigit()
                     position = max(1, int(tokens[index + 1])) if numbered else 1
@@ -164,13 +167,12 @@ class Reader:
         return kept, chain, position, text if kept == tokens else join(kept)
 
     @staticmethod
-    def _named_chain(named: Sequence[str], chain: Optional[str], text: str, where: str) -> str:
-        if not named:
-            raise PalisadeError('%s: -A without a chain: %s' % (where, text))
-        if chain is not None and named[0] != chain:
-            raise PalisadeError('%s: the rule says -A %s: %s' % (where, named[0], text))
-        check_chain_name(named[0], where)
-        return named[0]
+    def _named_chain(named: str, chain: Optional[str], text: str, where: str) -> str:
+        if named != chain:
+            if chain is not None:
+                raise PalisadeError('%s: the rule says -A %s: %s' % (where, named, text))
+            check_chain_name(named, where)
+        return named
 
 
 def check_chain_name(chain: Any, where: str) -> None:
