@@ -17,6 +17,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._declared impor
 from ansible_collections.palisade.netfilter.plugins.module_utils._diff import diff_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
+    DEEPEST_JUMPS,
     Ownership,
     TableGoal,
     check_jumps,

@@ -65,7 +65,8 @@ def ssh_client(host: Host, directory: Path) -> Iterator[Sequence[str]]:
         host.run("ip", "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", str(client.pid))
         for ours, theirs, length in ADDRESSES.values():
             host.run("ip", "address", "add", f"{ours}/{length}", "dev", "wire", *(["nodad"] if ":" in ours else []))
-            subprocess.run([*inside, "ip", "address", "add", f"{theirs}/{length}", "dev", "wire", *(["nodad"] if ":" in ours else [])], check=True)
+            at_once = ["nodad"] if ":" in ours else []
+            subprocess.run([*inside, "ip", "address", "add", f"{theirs}/{length}", "dev", "wire", *at_once], check=True)
         host.run("ip", "link", "set", "wire", "up")
         subprocess.run([*inside, "ip", "link", "set", "wire", "up"], check=True)
         host.run("mkdir", "-p", "/run/sshd")
