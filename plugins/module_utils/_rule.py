@@ -56,7 +56,7 @@ def _outside_quotes_removed(text: str) -> str:
 def tokenise(text: str, where: str = 'rule') -> List[str]:
     """Split `text` into arguments as iptables-restore does: blanks separate, double quotes group, a backslash in quotes escapes.
 
-    Single quotes are ordinary characters there. Raises PalisadeError on a quote that is never closed, since iptables-restore
+    A closing quote ends the argument: `"a"b` is two. Single quotes are ordinary characters there. Raises PalisadeError on a quote that is never closed, since iptables-restore
     would drop that argument without a word.
     """
     if '"' not in text:
@@ -71,9 +71,10 @@ def tokenise(text: str, where: str = 'rule') -> List[str]:
                 tokens.append(current)
             current = None
         elif piece[0] == '"':
-            current = (current or '') + _ESCAPED.sub(r'\1', piece[1:-1])
+            tokens.append((current or '') + _ESCAPED.sub(r'\1', piece[1:-1]))
+            current = None
         else:
-            current = (current or '') + piece
+            current = piece
     if current is not None:
         tokens.append(current)
     return tokens
@@ -87,7 +88,7 @@ def quote(token: str) -> str:
 
 
 def join(tokens: Sequence[str]) -> str:
-    """Arguments as one line; tokenise(join(tokens)) == tokens for tokens that are not empty."""
+    """Arguments as one line; tokenise(join(tokens)) == tokens."""
     return ' '.join([quote(token) for token in tokens])
 
 
