@@ -19,7 +19,7 @@ _ESCAPED = re.compile(r'\\(.)')
 _PLAIN_WORD = r'[A-Za-z0-9_./:,!@%+=~*^#\[\]{}()<>|$&;?-]+'
 _PLAIN = re.compile(_PLAIN_WORD + r'\Z')
 _QUOTED_PLAIN = re.compile(r'(?<= )"(%s)"(?= |\Z)' % _PLAIN_WORD)
-_SAVED_JUMP = re.compile(r'(?:\A|(?<= ))-([jg]) ([^ "]+)')
+_SAVED_JUMP = re.compile(r'(?:\A|(?<= ))-([jg]) ([^ "-][^ "]*)')
 
 #: Options whose value is free text, so that a value spelled like an option is not taken for one.
 TEXT_OPTIONS = frozenset((

@@ -154,6 +154,7 @@ def test_the_jump_is_found_in_every_spelling_and_never_in_free_text(text: str, j
     ('-m comment --comment "no -j DROP here" -j WEB', 'WEB'),
     (r'-m comment --comment "no \" -j DROP here" -j WEB', 'WEB'),
     (r'-m comment --comment "ends in \\" -j WEB', 'WEB'),
+    ('-m comment --comment -j -j WEB', 'WEB'),
     ('-j LOG --log-prefix "then -j DROP "', 'LOG'),
     ('-m comment --comment "only -j DROP here"', None),
     ('-p tcp', None),
