@@ -172,10 +172,12 @@ def plain_quotes(rule: str) -> str:
 def option_values(tokens: Sequence[str], options: Mapping[str, object]) -> Dict[str, List[str]]:
     """The values behind the given options in a rule, attached spellings (-s10.0.0.1, --source=10.0.0.1) included."""
     found: Dict[str, List[str]] = {}
-    for index, token in enumerate(tokens):
-        if token in options:
-            if index + 1 < len(tokens):
-                found.setdefault(token, []).append(tokens[index + 1])
+    words = iter(tokens)
+    for token in words:
+        if token in options or token in TEXT_OPTIONS:
+            value = next(words, None)
+            if token in options and value is not None:
+                found.setdefault(token, []).append(value)
         elif token[:1] == '-' and len(token) > 2:
             option, equals, value = token.partition('=') if token[1] == '-' else (token[:2], '=', token[2:])
             if equals and option in options:

@@ -229,6 +229,8 @@ def test_putting_quotes_aside_keeps_the_arguments(tokens: List[str]) -> None:
     ('-oeth0', {'-o': ['eth0']}),
     ('-i eth0 -p tcp', {}),
     ('-o', {}),
+    ('-m comment --comment "-only for ssh" -o eth0', {'-o': ['eth0']}),
+    ('-m comment --comment -o -j ACCEPT', {}),
 ])
 def test_values_of_options_attached_or_not(text: str, values: object) -> None:
     assert option_values(tokenise(text), {'--match-set': 1, '-o': 1}) == values
