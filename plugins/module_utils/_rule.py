@@ -56,8 +56,8 @@ def _outside_quotes_removed(text: str) -> str:
 def tokenise(text: str, where: str = 'rule') -> List[str]:
     """Split `text` into arguments as iptables-restore does: blanks separate, double quotes group, a backslash in quotes escapes.
 
-    A closing quote ends the argument: `"a"b` is two. Single quotes are ordinary characters there. Raises PalisadeError on a quote that is never closed, since iptables-restore
-    would drop that argument without a word.
+    A closing quote ends the argument: `"a"b` is two. Single quotes are ordinary characters there.
+    Raises PalisadeError on a quote that is never closed, since iptables-restore would drop that argument without a word.
     """
     if '"' not in text:
         return text.split() if text.isascii() else [piece for piece in _BLANKS.split(text) if piece]
