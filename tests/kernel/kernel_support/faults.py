@@ -1,0 +1,86 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watch the external commands of a module run, and kill the module at one of them. It judges nothing.
+
+Every command stands behind a wrapper of the same name, first in the run's PATH. The wrapper numbers and logs itself and,
+when its number has come, kills the module: before the command (which then never runs), after it, or before it with the
+command running on a second later, as an orphan does.
+"""
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .host import COMMANDS, PID_FILE, SHIMS, Host, ModuleResult, finish
+
+MOMENTS = ("before", "after")
+DIRECTORY = "/run/faults"
+ORPHAN_DELAY = 1
+NAMES = ["unshare", "ipset", "nft", "conntrack"] + [
+    f"{command}{backend}{suffix}"
+    for command in COMMANDS.values()
+    for backend in ("", "-nft", "-legacy")
+    for suffix in ("", "-save", "-restore")
+]
+WRAPPER = f"""#!/bin/sh
+name=${{0##*/}}
+exec 9>>{DIRECTORY}/turn
+flock 9
+number=$(( $(wc -l < {DIRECTORY}/log) + 1 ))
+read -r module < {PID_FILE}
+echo "$module $name $*" >> {DIRECTORY}/log
+exec 9>&-
+PATH=${{PATH#*:}}
+read -r moment at < {DIRECTORY}/order
+[ "$number" = "$at" ] || exec "$name" "$@"
+case $moment in
+before) kill -9 "$module"; exit 1 ;;
+after) "$name" "$@"; status=$?; kill -9 "$module"; exit $status ;;
+orphan) kill -9 "$module"; sleep {ORPHAN_DELAY}; exec "$name" "$@" ;;
+esac
+"""
+SET_UP = f"""
+mkdir -p {DIRECTORY}/bin
+cat > {DIRECTORY}/wrapper
+chmod +x {DIRECTORY}/wrapper
+for name in {' '.join(NAMES)}; do
+  if command -v "$name" > /dev/null; then ln -sf ../wrapper {DIRECTORY}/bin/$name; fi
+done
+"""
+
+
+def watch(host: Host) -> None:
+    """Put the wrappers on a host; they only log until they are told to kill."""
+    host.run("sh", "-euc", SET_UP, text=WRAPPER)
+    _order(host, "never", 0)
+
+
+def _order(host: Host, moment: str, number: int) -> None:
+    script = f"echo {moment} {number} > {DIRECTORY}/order; : > {DIRECTORY}/log"
+    host.run("sh", "-euc", script)
+
+
+def _through(environment: Mapping[str, str]) -> list[str]:
+    path = f"{DIRECTORY}/bin:{SHIMS}:/usr/sbin:/usr/bin:/sbin:/bin"
+    return ["env", f"PATH={path}", *(f"{name}={value}" for name, value in environment.items())]
+
+
+def run_watched(host: Host, *, environment: Mapping[str, str] | None = None, **options: Any) -> ModuleResult:
+    """Run the module with the wrappers in its PATH."""
+    return finish(host.start_module(options, through=_through(environment or {})))
+
+
+def killed_at(
+    host: Host, moment: str, number: int, *, environment: Mapping[str, str] | None = None, **options: Any
+) -> ModuleResult:
+    """Run the module and kill it at its external command `number` (from 1)."""
+    _order(host, moment, number)
+    result = run_watched(host, environment=environment, **options)
+    _order(host, "never", 0)
+    return result
+
+
+def log(host: Host) -> list[list[str]]:
+    """Return what has run: the module's process id and the command's words, in order."""
+    return [line.split() for line in host.run("cat", f"{DIRECTORY}/log").stdout.splitlines()]

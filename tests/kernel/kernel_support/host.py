@@ -1,0 +1,187 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A throwaway host: a process in its own network and mount namespace, with one iptables backend. It holds no test logic."""
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .save_text import without_comments, without_counters
+
+FAMILIES = ("ipv4", "ipv6")
+BACKENDS = ("nft", "legacy")
+COMMANDS = {"ipv4": "iptables", "ipv6": "ip6tables"}
+PID_FILE = "/run/module.pid"
+SHIMS = "/run/bin"
+SET_UP = f"""
+mount -t tmpfs run /run
+mkdir {SHIMS}
+for command in iptables ip6tables; do
+  for suffix in '' -save -restore; do
+    ln -s "$(command -v $command-{{backend}}$suffix)" {SHIMS}/$command$suffix
+  done
+done
+ip link set lo up
+echo ready
+exec sleep infinity
+"""
+
+
+@dataclass(frozen=True)
+class ModuleResult:
+    """What a module run printed, and how its process ended."""
+
+    data: dict[str, Any]
+    returncode: int
+    stderr: str
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.data.get("changed"))
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.data.get("failed"))
+
+    @property
+    def message(self) -> str:
+        return str(self.data.get("msg", ""))
+
+    @property
+    def plan(self) -> list[dict[str, Any]]:
+        return list(self.data.get("plan", []))
+
+    @property
+    def warnings(self) -> list[str]:
+        return [str(warning) for warning in self.data.get("warnings", [])]
+
+    @property
+    def diff_text(self) -> str:
+        return "\n".join(str(part.get("prepared", "")) for part in self.data.get("diff", []))
+
+
+@dataclass
+class Host:
+    """One throwaway host. Use it as a context manager: it is gone, with its rules, at the end."""
+
+    backend: str
+    collections: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __enter__(self) -> Host:
+        self._process = subprocess.Popen(
+            ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-euc", SET_UP.format(backend=self.backend)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        assert self._process.stdout.readline() == "ready\n", "the namespace could not be set up"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _argv(self, command: Sequence[str]) -> list[str]:
+        return ["nsenter", f"--target={self._process.pid}", "--net", "--mount", *command]
+
+    def _environment(self) -> dict[str, str]:
+        path = f"{SHIMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+        return {"HOME": "/root", "LC_ALL": "C.UTF-8", **self.environment, "PATH": path}
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command on the host and leave it running; the caller ends it."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self._argv(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=self._environment()
+        )
+
+    def run(self, *command: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host to its end."""
+        done = subprocess.run(
+            self._argv(command), input=text, capture_output=True, text=True, env=self._environment(), check=False
+        )
+        assert not check or done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
+        return done
+
+    def iptables(self, *arguments: str, family: str = "ipv4") -> str:
+        """Run the backend's own iptables or ip6tables."""
+        return self.run(f"{COMMANDS[family]}-{self.backend}", *arguments).stdout
+
+    def restore(self, text: str, *options: str, family: str = "ipv4", check: bool = True) -> bool:
+        """Load iptables-restore text as anybody would. Tell whether it was accepted."""
+        command = f"{COMMANDS[family]}-{self.backend}-restore"
+        return self.run(command, *options, text=text, check=check).returncode == 0
+
+    def save(self, family: str = "ipv4", *, counters: bool = False) -> str:
+        """Return iptables-save's text without the dated comments, and without counters unless asked for."""
+        done = self.run(f"{COMMANDS[family]}-{self.backend}-save", *(["-c"] if counters else []))
+        text = without_comments(done.stdout)
+        return text if counters else without_counters(text)
+
+    def snapshot(self) -> dict[str, str]:
+        """Return both families' text with every counter, the policies' too: for "byte for byte as before"."""
+        return {family: self.save(family, counters=True) for family in FAMILIES}
+
+    def start_module(
+        self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Start iptables_ruleset on the host; `through` is a command that starts it, such as setpriv."""
+        arguments = {"backend": self.backend, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
+        runner = Path(__file__).with_name("module_process.py")
+        process = self.start(
+            *through, sys.executable, str(runner), str(self.collections), "iptables_ruleset", PID_FILE
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
+        process.stdin.close()
+        process.stdin = None
+        return process
+
+    def module(
+        self, *, check_mode: bool = False, through: Sequence[str] = (), **options: Any
+    ) -> ModuleResult:
+        """Run iptables_ruleset on the host, as its own process, and return what it said."""
+        return finish(self.start_module(options, check_mode=check_mode, through=through))
+
+    def apply(self, **options: Any) -> ModuleResult:
+        """Run the module and insist that it succeeds."""
+        result = self.module(**options)
+        assert not result.failed and result.returncode == 0, result.message or result.stderr
+        return result
+
+    def refuse(self, **options: Any) -> str:
+        """Run the module and insist that it fails with a message of its own, and that nothing live changed."""
+        before = self.snapshot()
+        result = self.module(**options)
+        assert result.failed, f"it was not refused: {result.data}"
+        assert result.message and "Traceback" not in result.message + result.stderr, result.stderr or result.data
+        assert self.snapshot() == before, result.message
+        return result.message
+
+
+def finish(process: subprocess.Popen[str]) -> ModuleResult:
+    """Wait for a module run and read its JSON; a run that was killed has none."""
+    stdout, stderr = process.communicate(timeout=240)
+    killed = process.returncode < 0
+    try:
+        data = json.loads(stdout)
+    except ValueError:
+        assert killed, f"the module printed no JSON, code {process.returncode}:\n{stdout}\n{stderr}"
+        data = {}
+    return ModuleResult(data, process.returncode, stderr)
+
+
+def link_collection(directory: Path) -> Path:
+    """Make the checkout importable as ansible_collections.palisade.netfilter below `directory`."""
+    namespace = directory / "ansible_collections" / "palisade"
+    namespace.mkdir(parents=True)
+    os.symlink(Path(__file__).resolve().parents[3], namespace / "netfilter")
+    return directory
