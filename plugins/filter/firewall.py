@@ -1,0 +1,79 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Filters that read a host's `firewall_*` variables and show what they come to. They touch no host."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Mapping
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access import (
+    CLOSED,
+    LIMITED,
+    access,
+    admits,
+    read_ssh_connection,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import (
+    management_port,
+    read_variables,
+)
+
+# Connection plugins that reach the host through its own sshd, without their collection's name.
+SSH_CONNECTIONS = ("libssh", "paramiko", "paramiko_ssh", "smart", "ssh")
+
+LOCKED_OUT = (
+    "Nothing in the policy lets {who} back in{where}. Add `firewall_services: {{ssh: {{ports: {port}}}}}` (where it has "
+    "a `from`, the address belongs there), or `firewall_management: {{from: [{address}]}}`; or set `firewall_allow_lockout: true` if that is meant."
+)
+
+
+def firewall_policy(variables: Mapping[str, Any], connection: str = "local", port: Any = 22) -> dict[str, Any]:
+    """Read the variables of one host. What is wrong with them is in `problem`, as one sentence for the operator."""
+    try:
+        given = read_variables(variables)
+        policy = management_port(given.policy, port)
+        read = read_policy(given.profile, policy)  # type: ignore[arg-type]
+        reached = access(read, int(port)) if connection.rpartition(".")[2] in SSH_CONNECTIONS else ""
+    except PalisadeError as error:
+        return {"access": "", "policy": {}, "problem": str(error), "profile": ""}
+    return {"access": reached, "policy": policy, "problem": "", "profile": given.profile}
+
+
+def firewall_lockout(read: Mapping[str, Any], ssh_connection: str = "", port: Any = 22) -> str:
+    """Why the running connection would not be let in again, or nothing when it would be, or when that is unknown."""
+    if read["access"] == CLOSED:
+        return LOCKED_OUT.format(who="Ansible's own connection", where=f" (tcp port {port})", port=port, address="...")
+    client = read_ssh_connection(ssh_connection)
+    if read["access"] != LIMITED or client is None or admits(read_policy(read["profile"], read["policy"]), client):
+        return ""
+    return LOCKED_OUT.format(
+        who=client.address,
+        where=f", from which Ansible is connected to tcp port {client.port}",
+        port=client.port,
+        address=client.address,
+    )
+
+
+def firewall_rules(policy: Mapping[str, Any], profile: str = "server") -> str:
+    """Compile a policy and show it as iptables-restore text."""
+    try:
+        return tables_text(compile_policy(profile, policy).tables)
+    except PalisadeError as error:
+        raise AnsibleFilterError(str(error)) from error
+
+
+class FilterModule:
+    """What Ansible looks for."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "firewall_lockout": firewall_lockout,
+            "firewall_policy": firewall_policy,
+            "firewall_rules": firewall_rules,
+        }

@@ -1,0 +1,71 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether a policy lets the operator's own connection back in. Judges the policy, not a host's live rules. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange
+
+OPEN, CLOSED, LIMITED = "open", "closed", "limited"
+
+
+@dataclass(frozen=True)
+class Client:
+    """The client's address and the port of the host, as sshd's SSH_CONNECTION has them."""
+
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address
+    port: int
+
+
+def read_ssh_connection(text: str) -> Client | None:
+    """Read `client-address client-port server-address server-port`; None when it is anything else."""
+    words = text.split()
+    if len(words) != 4 or not words[3].isdigit():
+        return None
+    try:
+        address = ipaddress.ip_address(words[0].partition("%")[0])
+    except ValueError:
+        return None
+    mapped = getattr(address, "ipv4_mapped", None)
+    return Client(mapped or address, int(words[3]))
+
+
+def access(policy: Policy, port: int) -> str:
+    """Who may open a TCP connection to `port`: everybody (open), nobody (closed), or some (limited).
+
+    An interface is no limit here: which one the operator comes in by is not known.
+    """
+    concerned = [service for service in policy.services if _concerns(service, port)]
+    accepting = [service for service in concerned if service.action == "accept"]
+    managed = bool(policy.management.sources) and policy.management.port == port
+    if not accepting:
+        return LIMITED if managed else CLOSED
+    free = any(service.sources is None for service in accepting)
+    return OPEN if free and not any(service.action != "accept" for service in concerned) else LIMITED
+
+
+def admits(policy: Policy, client: Client) -> bool:
+    """Whether a new TCP connection of this client is let in."""
+    if client.address.version not in policy.families:
+        return True
+    management = policy.management
+    if management.port == client.port and any(source.holds(client.address) for source in management.sources):
+        return True
+    for service in policy.services:
+        if _concerns(service, client.port) and _is_from(service, client):
+            return service.action == "accept"
+    return False
+
+
+def _concerns(service: Service, port: int) -> bool:
+    wanted = PortRange(port, port)
+    return any(item.overlaps(wanted) for protocol, ranges in service.ports if protocol == "tcp" for item in ranges)
+
+
+def _is_from(service: Service, client: Client) -> bool:
+    return service.sources is None or any(source.holds(client.address) for source in service.sources)

@@ -1,0 +1,133 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes iptables rules in the spelling of iptables-save (1.8.9 and newer). Knows iptables, not what a policy is.
+
+The spelling matters: where the text of a rule equals the live one, the host is known to be unchanged without asking its
+kernel. tests/kernel/test_policy_canonical.py proves it. What iptables-save does: `-s -d -i -o -p` in this order, then
+the matches in the order given, defaults left out, words quoted unless they are letters, digits, `_` and `-` only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Iterable, Sequence
+
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source
+
+MULTIPORT_SLOTS = 15
+SYN_ONLY = "--tcp-flags FIN,SYN,RST,ACK SYN"
+
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
+_REFUSALS = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
+_ICMP = {4: ("icmp", "icmp", "--icmp-type"), 6: ("ipv6-icmp", "icmp6", "--icmpv6-type")}
+# iptables knows these by name everywhere; anything else it looks up in /etc/protocols, which a small host may lack.
+_PROTOCOL_NUMBERS = {"gre": "47"}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule. `family` None is for both. `matches` are written out, each with its `-m`."""
+
+    target: str
+    family: int | None = None
+    source: str = ""
+    destination: str = ""
+    interface: str = ""
+    protocol: str = ""
+    matches: tuple[str, ...] = ()
+    comment: str = ""
+
+    def __str__(self) -> str:
+        words = [
+            f"-{self.family}" if self.family else "",
+            "-s " + self.source if self.source else "",
+            "-d " + self.destination if self.destination else "",
+            "-i " + self.interface if self.interface else "",
+            "-p " + _PROTOCOL_NUMBERS.get(self.protocol, self.protocol) if self.protocol else "",
+        ]
+        words += self.matches
+        words += ["-m comment --comment " + quoted(self.comment) if self.comment else "", "-j " + self.target]
+        return " ".join(word for word in words if word)
+
+
+def quoted(text: str) -> str:
+    """A word as iptables-save writes it. `text` holds no quotes and no backslashes."""
+    return text if _PLAIN.match(text) else f'"{text}"'
+
+
+def from_source(rule: Rule, source: Source) -> Rule:
+    """`rule` for packets from `source` alone."""
+    limited = replace(rule, family=source.family)
+    if source.is_range:
+        return replace(limited, matches=(*limited.matches, "-m iprange --src-range " + source.text))
+    return limited if source.everything else replace(limited, source=source.text)
+
+
+def port_groups(ranges: Sequence[PortRange]) -> list[tuple[PortRange, ...]]:
+    """`ranges` cut into pieces that fit into one rule each."""
+    groups: list[tuple[PortRange, ...]] = []
+    group: tuple[PortRange, ...] = ()
+    for item in ranges:
+        if sum(there.slots for there in group) + item.slots > MULTIPORT_SLOTS:
+            groups.append(group)
+            group = ()
+        group += (item,)
+    return [*groups, group] if group else groups
+
+
+def port_matches(
+    protocol: str, ports: Sequence[PortRange], source_ports: Sequence[PortRange] = (), *, syn_only: bool = False
+) -> tuple[str, ...]:
+    """The matches for these ports, which fit into one rule. `syn_only` is for tcp alone."""
+    own, several = [], []
+    for option, ranges in (("sport", source_ports), ("dport", ports)):
+        if len(ranges) == 1:
+            own.append(f"--{option} {ranges[0]}")
+        elif ranges:
+            several.append("-m multiport --{}s {}".format(option, ",".join(str(item) for item in ranges)))
+    if syn_only:
+        own.append(SYN_ONLY)
+    first = ["-m {} {}".format(protocol, " ".join(own))] if own else []
+    return tuple(first + several)
+
+
+def icmp_rule(family: int, icmp_type: int, comment: str, target: str = "ACCEPT") -> Rule:
+    """A rule for one ICMP or ICMPv6 type."""
+    protocol, match, option = _ICMP[family]
+    return Rule(
+        target,
+        family=family,
+        protocol=protocol,
+        matches=(f"-m {match} {option} {icmp_type}",),
+        comment=comment,
+    )
+
+
+def icmp_protocol(family: int) -> str:
+    """The name of the protocol that carries a family's control messages."""
+    return _ICMP[family][0]
+
+
+def limit_match(rate: str, burst: int) -> str:
+    """At most `rate` (as iptables-save spells it), after a `burst`; 5 is the default and is not written."""
+    return "-m limit --limit {}{}".format(rate, "" if burst == 5 else f" --limit-burst {burst}")
+
+
+def log_target(prefix: str, level: int) -> str:
+    """Level 4 is the default and is not written."""
+    words = ["LOG"]
+    if prefix:
+        words.append("--log-prefix " + quoted(prefix))
+    if level != 4:
+        words.append(f"--log-level {level}")
+    return " ".join(words)
+
+
+def reject(rule: Rule, families: Iterable[int]) -> list[Rule]:
+    """`rule` with the refusal that its protocol understands: a reset for tcp, else port unreachable."""
+    if rule.protocol == "tcp":
+        return [replace(rule, target="REJECT --reject-with tcp-reset")]
+    wanted = [rule.family] if rule.family else list(families)
+    return [replace(rule, family=family, target="REJECT --reject-with " + _REFUSALS[family]) for family in wanted]

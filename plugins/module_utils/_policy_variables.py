@@ -1,0 +1,96 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a host's `firewall_*` variables to a profile and a policy: merging by name, and misspelt names refused. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterable, Mapping
+
+from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
+from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import join
+from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import PROFILES
+
+PREFIX = "firewall_"
+
+# Variables of the role that are no part of the policy.
+ROLE_VARIABLES = ("allow_lockout", "backend", "foreign", "name", "profile", "scope", "state")
+
+# Dictionaries keyed by name: firewall_services__<anything> adds to firewall_services.
+MERGED = ("services",)
+
+_POLICY_VARIABLES = frozenset(key for profile in PROFILES.values() for key in profile)
+_DICTIONARIES = frozenset(
+    key for profile in PROFILES.values() for key, value in profile.items() if isinstance(value, Mapping)
+)
+
+
+@dataclass(frozen=True)
+class RoleVariables:
+    """What the variables of a host say, before any of it is validated."""
+
+    profile: str | None
+    policy: dict[str, Any]
+
+
+def known_variables() -> tuple[str, ...]:
+    """Every variable of the role, sorted."""
+    return tuple(sorted(PREFIX + key for key in _POLICY_VARIABLES | set(ROLE_VARIABLES)))
+
+
+def read_variables(variables: Mapping[str, Any]) -> RoleVariables:
+    """Read those of `variables` that are ours. One that is nearly ours is an error, any other is left alone."""
+    ours = {name[len(PREFIX) :]: variables[name] for name in sorted(variables) if name.startswith(PREFIX)}
+    for key in ours:
+        _refuse_nearly_known(key)
+    policy = {key: value for key, value in ours.items() if key in _POLICY_VARIABLES and value is not None}
+    for base in MERGED:
+        parts = [key for key in ours if key == base or key.startswith(base + "__")]
+        if parts:
+            policy[base] = merge((PREFIX + key, ours[key]) for key in parts)
+    return RoleVariables(profile=ours.get("profile"), policy=policy)
+
+
+def _refuse_nearly_known(key: str) -> None:
+    base, parted, _rest = key.partition("__")
+    known = _POLICY_VARIABLES | set(ROLE_VARIABLES)
+    if base in known and (base in MERGED or not parted):
+        return
+    if base in known:
+        raise PalisadeError(
+            "{}{}: {}{} takes no additions by name; only {} do".format(
+                PREFIX, key, PREFIX, base, ", ".join(PREFIX + name for name in MERGED)
+            )
+        )
+    inside = [name for name in sorted(_DICTIONARIES) if base.startswith(name + "_")]
+    if inside:
+        rest = base[len(inside[0]) + 1 :]
+        meant = f"{inside[0]}__{rest}" if inside[0] in MERGED else f"{inside[0]}: {{{rest}: ...}}"
+        raise PalisadeError(f"{PREFIX}{key}: unknown variable; did you mean '{PREFIX}{meant}'?")
+    close = values.suggestion(base, known, cutoff=0.75)
+    if close:
+        raise PalisadeError("{}{}: unknown variable{}".format(PREFIX, key, close.replace("'", "'" + PREFIX, 1)))
+
+
+def merge(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """One dictionary out of several (variable, dictionary). An entry may be spread over them, but not contradict itself."""
+    result: dict[str, Any] = {}
+    origins: dict[tuple[str, str], str] = {}
+    for variable, dictionary in parts:
+        for name, entry in values.mapping(dictionary, variable).items():
+            there = result.setdefault(name, {})
+            for key, value in values.mapping(entry, join(variable, name)).items():
+                first = origins.setdefault((name, key), variable)
+                if there.setdefault(key, value) != value:
+                    raise PalisadeError(f"{variable}.{name}.{key}: says something else than {first}.{name}.{key}")
+    return result
+
+
+def management_port(policy: Mapping[str, Any], port: object) -> dict[str, Any]:
+    """`policy` with `port`, the running connection's, as the management port where it names none."""
+    management = dict(values.mapping(policy.get("management"), PREFIX + "management"))
+    if management.get("port") is None:
+        management["port"] = port
+    return {**policy, "management": management}
