@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import rulesets
-from .report import Result, progress
-from .tasks import Bench
+from .report import Result, progress, timed
+from .tasks import Bench, Seconds
 
 LOOP = """\
 - hosts: all
@@ -38,9 +38,9 @@ GROWTH = 6.0
 PEAK = 150.0
 
 
-def alternate(title: str, rounds: int, ours: Callable[[], float], theirs: Callable[[], float]) -> tuple[list[float], list[float]]:
+def alternate(title: str, rounds: int, ours: Callable[[], Seconds], theirs: Callable[[], Seconds]) -> tuple[list[Seconds], list[Seconds]]:
     """Measure two things in turn."""
-    samples: tuple[list[float], list[float]] = ([], [])
+    samples: tuple[list[Seconds], list[Seconds]] = ([], [])
     for number in range(rounds):
         progress(f"  {title}: round {number + 1} of {rounds}")
         pair = [(samples[0], ours), (samples[1], theirs)]
@@ -69,7 +69,7 @@ def unchanged(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
             bench.restore(other, source)
             ours, theirs = alternate(title, rounds, lambda: bench.apply(own, source, changed=False),
                                      lambda: bench.restore(other, source, changed=False))
-        yield Result(title, "s", ours, "iptables_state", theirs, at_most=None if typed else 0.6)
+        yield timed(title, ours, "iptables_state", theirs, at_most=None if typed else 0.6)
 
 
 def first(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
@@ -78,7 +78,7 @@ def first(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     source = _file(bench, 10_000)
     with bench.hosts(backend, 2 * rounds) as hosts:
         ours, theirs = alternate(title, rounds, lambda: bench.apply(hosts.pop(), source), lambda: bench.restore(hosts.pop(), source))
-    yield Result(title, "s", ours, "iptables_state", theirs, at_most=1.2)
+    yield timed(title, ours, "iptables_state", theirs, at_most=1.2)
 
 
 def ping(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
@@ -89,7 +89,7 @@ def ping(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
         bench.apply(host, source)
         ours, theirs = alternate(title, 2 * rounds, lambda: bench.apply(host, source, changed=False),
                                  lambda: bench.module(host, "ansible.builtin.ping"))
-    yield Result(title, "s", ours, "ping", theirs, at_most=1.15)
+    yield timed(title, ours, "ping", theirs, at_most=1.15)
 
 
 def loop(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
@@ -101,14 +101,14 @@ def loop(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     with bench.hosts(backend, 2 * rounds) as hosts:
         ours, theirs = alternate(title, rounds, lambda: bench.playbook(hosts.pop(), ours_file, changed=1),
                                  lambda: bench.playbook(hosts.pop(), loop_file, changed=1))
-    yield Result(title, "s", ours, "loop of iptables", theirs, at_least=20)
+    yield timed(title, ours, "loop of iptables", theirs, at_least=20)
 
 
 def growth(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     """The same jobs at 50,000 and at 10,000 rules: first apply, unchanged, one rule inserted at the top, the chain reversed."""
     rounds = min(rounds, 3)
     jobs = ("first apply", "unchanged", "one rule inserted", "reversed")
-    times: dict[tuple[str, int], list[float]] = {(job, size): [] for job in jobs for size in (10_000, 50_000)}
+    times: dict[tuple[str, int], list[Seconds]] = {(job, size): [] for job in jobs for size in (10_000, 50_000)}
     for number in range(rounds):
         progress(f"  {backend}: growth: round {number + 1} of {rounds}")
         with bench.hosts(backend, 2) as hosts:
@@ -119,8 +119,8 @@ def growth(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
                     source = _file(bench, size, kind=kind if kind in ("inserted", "reversed") else "")
                     times[job, size].append(bench.apply(host, source, changed=job != "unchanged"))
     for job in jobs:
-        yield Result(f"{backend}: 50,000 rules, {job}", "s", times[job, 50_000], "10,000 rules", times[job, 10_000], at_most=GROWTH)
-    yield Result(f"{backend}: 10,000 rules, reversed", "s", times["reversed", 10_000], "first apply", times["first apply", 10_000],
+        yield timed(f"{backend}: 50,000 rules, {job}", times[job, 50_000], "10,000 rules", times[job, 10_000], at_most=GROWTH)
+    yield timed(f"{backend}: 10,000 rules, reversed", times["reversed", 10_000], "first apply", times["first apply", 10_000],
                  at_most=GROWTH)
 
 

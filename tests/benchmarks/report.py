@@ -14,18 +14,24 @@ from importlib.metadata import version
 from statistics import median
 from typing import Any
 
-HEADINGS = ("", "this", "compared with", "ratio", "target", "")
+from .tasks import Seconds
+
+HEADINGS = ("", "this", "compared with", "ratio", "of CPU", "target", "")
 
 
 @dataclass(frozen=True)
 class Result:
-    """One comparison. `at_most` and `at_least` bound the ratio of medians; without a peer, `at_most` bounds the median itself."""
+    """One comparison. `at_most` and `at_least` bound the ratio of medians; without a peer, `at_most` bounds the median itself.
+
+    `processor` is the ratio of processor time, which other work on the machine blurs less.
+    """
 
     title: str
     unit: str
     ours: Sequence[float]
     peer: str = ""
     theirs: Sequence[float] = ()
+    processor: float | None = None
     at_most: float | None = None
     at_least: float | None = None
 
@@ -48,12 +54,21 @@ class Result:
         """The result as the cells of a table's row."""
         target = f"≤ {self.at_most:g}" if self.at_most is not None else f"≥ {self.at_least:g}" if self.at_least is not None else ""
         peer = f"{self.peer} {_amount(self.theirs, self.unit)}" if self.theirs else ""
+        processor = f"{self.processor:.2f}" if self.processor is not None else ""
         verdict = {True: "met", False: "MISSED", None: ""}[self.met]
-        return self.title, _amount(self.ours, self.unit), peer, f"{self.ratio:.2f}" if self.theirs else "", target, verdict
+        return self.title, _amount(self.ours, self.unit), peer, f"{self.ratio:.2f}" if self.theirs else "", processor, target, verdict
 
     def as_dict(self) -> dict[str, Any]:
         """The result with every single measurement."""
         return {**asdict(self), "ratio": self.ratio, "met": self.met}
+
+
+def timed(title: str, ours: Sequence[Seconds], peer: str, theirs: Sequence[Seconds], *, at_most: float | None = None,
+          at_least: float | None = None) -> Result:
+    """A comparison of two tasks."""
+    quotient = median([seconds.processor for seconds in ours]) / median([seconds.processor for seconds in theirs])
+    return Result(title, "s", [seconds.wall for seconds in ours], peer, [seconds.wall for seconds in theirs],
+                  1 / quotient if at_least is not None else quotient, at_most, at_least)
 
 
 def _amount(samples: Sequence[float], unit: str) -> str:

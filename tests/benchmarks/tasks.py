@@ -5,14 +5,14 @@
 from __future__ import annotations
 
 import json
-import os
+import resource
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
 
@@ -24,6 +24,13 @@ SHIM = f"""\
 #!/bin/sh
 PYTHONPATH={Path(__file__).parent / "peak_memory"} exec {PYTHON} "$@"
 """
+
+
+class Seconds(NamedTuple):
+    """What a task took: by the clock, and of the processors (its own and all its children's), which a busy machine blurs less."""
+
+    wall: float
+    processor: float
 
 
 class Failure(Exception):
@@ -58,8 +65,8 @@ class Bench:
             yield [stack.enter_context(Host(backend, environment=dict(self._environment))) for _ in range(count)]
 
     def module(self, host: Host, module: str, arguments: Mapping[str, Any] | None = None, *, changed: bool | None = None,
-               python: str = PYTHON) -> float:
-        """Run one module by `ansible` and return the seconds it took. Raises Failure unless it says `changed` as expected."""
+               python: str = PYTHON) -> Seconds:
+        """Run one module by `ansible` and return what it took. Raises Failure unless it says `changed` as expected."""
         argv = ["ansible", "localhost", "-c", "local", "-e", f"ansible_python_interpreter={python}", "-m", module]
         seconds, done = self._timed(host, [*argv, "-a", json.dumps(arguments)] if arguments else argv)
         said = done.stdout.partition(" ")[2].partition(" =>")[0].strip("| ")
@@ -67,19 +74,19 @@ class Bench:
             raise Failure(f"{module} {arguments}: expected changed={changed}, got {said}:\n{done.stdout[:2_000]}\n{done.stderr[:2_000]}")
         return seconds
 
-    def playbook(self, host: Host, path: Path, *, changed: int) -> float:
-        """Run a playbook and return the seconds it took. Raises Failure unless it ends with changed=`changed`."""
+    def playbook(self, host: Host, path: Path, *, changed: int) -> Seconds:
+        """Run a playbook and return what it took. Raises Failure unless it ends with changed=`changed`."""
         argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={PYTHON}", str(path)]
         seconds, done = self._timed(host, argv)
         if done.returncode != 0 or f"changed={changed} " not in done.stdout:
             raise Failure(f"{path.name}: expected changed={changed}:\n{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}")
         return seconds
 
-    def apply(self, host: Host, source: Path, *, changed: bool = True, python: str = PYTHON) -> float:
+    def apply(self, host: Host, source: Path, *, changed: bool = True, python: str = PYTHON) -> Seconds:
         """Put the rules of a file in place with our module."""
         return self.module(host, OURS, {"src": str(source), "families": ["ipv4"]}, changed=changed, python=python)
 
-    def restore(self, host: Host, source: Path, *, changed: bool = True) -> float:
+    def restore(self, host: Host, source: Path, *, changed: bool = True) -> Seconds:
         """Put the rules of a file in place with community.general.iptables_state."""
         return self.module(host, PEER, {"state": "restored", "path": str(source)}, changed=changed)
 
@@ -91,8 +98,13 @@ class Bench:
         self.apply(host, source, changed=changed, python=str(self.shim))
         return max(int(line) for line in note.read_text(encoding="ascii").split()) / 1024
 
-    def _timed(self, host: Host, argv: list[str]) -> tuple[float, subprocess.CompletedProcess[str]]:
+    def _timed(self, host: Host, argv: list[str]) -> tuple[Seconds, subprocess.CompletedProcess[str]]:
         program = str(Path(sys.executable).with_name(argv[0]))
-        begin = time.monotonic()
+        begin, processor = time.monotonic(), _processor_seconds()
         done = host.run(program, *argv[1:], check=False)
-        return time.monotonic() - begin, done
+        return Seconds(time.monotonic() - begin, _processor_seconds() - processor), done
+
+
+def _processor_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
