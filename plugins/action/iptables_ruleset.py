@@ -9,7 +9,6 @@ import typing as t
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.plugins.action import ActionBase
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 
 #: The ways of saying what the rules are, of which a task uses one.
 WAYS = ('tables', 'content', 'src', 'profile')
@@ -45,6 +44,9 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _compile(profile: str, policy: t.Any) -> dict[str, t.Any]:
+        # Imported here: a task that brings its own rules shall not wait for the compiler.
+        from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+
         try:
             return compile_policy(profile, policy or {}).tables
         except PalisadeError as error:

@@ -28,8 +28,9 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variabl
 SSH_CONNECTIONS = ("libssh", "paramiko", "paramiko_ssh", "smart", "ssh")
 
 LOCKED_OUT = (
-    "Nothing in the policy lets {who} back in{where}. Add `firewall_services: {{ssh: {{ports: {port}}}}}` (where it has "
-    "a `from`, the address belongs there), or `firewall_management: {{from: [{address}]}}`; or set `firewall_allow_lockout: true` if that is meant."
+    "Nothing in the policy lets {who} back in{where}. "
+    "Add `firewall_services: {{ssh: {{ports: {port}}}}}` (where it has a `from`, the address belongs there), "
+    "or `firewall_management: {{from: [{address}]}}`; or set `firewall_allow_lockout: true` if that is meant."
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Op
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._family import FAMILIES, PREFIXES, families_of
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import check_characters, find_jump, join, tokenise
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS, check_characters, find_jump, join, tokenise
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS
 
 POLICIES = ('ACCEPT', 'DROP')
@@ -22,6 +22,7 @@ _TARGETS = frozenset((
     'ACCEPT', 'DROP', 'RETURN', 'QUEUE', 'LOG', 'REJECT', 'SNAT', 'DNAT', 'MASQUERADE', 'REDIRECT', 'MARK', 'CONNMARK', 'NFLOG', 'NFQUEUE',
     'NOTRACK', 'CT', 'TCPMSS', 'TPROXY', 'TOS', 'DSCP', 'CLASSIFY', 'SET', 'TRACE', 'NETMAP', 'TTL', 'HL', 'AUDIT', 'SECMARK', 'CONNSECMARK',
 ))
+_QUESTIONS = frozenset(('-h', '--help', '-V', '--version'))
 _COMMANDS = ('-A', '--append', '-I', '--insert')
 #: Cheap test for what _read_special handles: a command, a family prefix, --modprobe. It may say yes too often, never no.
 _SUSPECT = re.compile(r'(?:\A|[\s"])(?:-[46AIMhV]|--(?:ip|in|mo|ap|he|ve))')
@@ -56,6 +57,16 @@ class Declared:
     def chain(self, table: str, chain: str) -> DeclaredChain:
         """The chain of that name, made empty where it is not there yet."""
         return self.tables.setdefault(table, {}).setdefault(chain, DeclaredChain())
+
+
+class _Read(NamedTuple):
+    """A rule taken apart as far as it has to be."""
+
+    chain: Optional[str]
+    position: Optional[int]
+    family: Optional[str]
+    tokens: Sequence[str]
+    text: str
 
 
 class Reader:
@@ -95,82 +106,84 @@ class Reader:
         where = '%s: table %s%s' % (self.option, table, ', line %d' % line if line else ', chain %s' % chain)
         if not line:
             where += ', rule %d' % (self._numbers.get((table, chain), 0) + 1)
-        check_characters(written, where)
-        tokens = tokenise(written, where)
-        text = written.strip(' \t')
-        position: Optional[int] = None
-        if _SUSPECT.search(text):
-            tokens, chain, position, text = self._read_special(tokens, chain, text, where)
-        if '\t' in text:
-            text = join(tokens)
+        read = self._read(written, chain, where)
+        chain = read.chain
         if chain is None:
             raise PalisadeError('%s: expected -A CHAIN in front of: %s' % (where, written))
         if line and chain not in BUILTIN_CHAINS[table] and not any(chain in one.tables[table] for one in self.declared.values()):
             raise PalisadeError('%s: chain %s is not declared in table %s (:%s - [0:0] or -N %s): %s' % (
                 where, chain, table, chain, chain, written.strip()))
-        families = self._families(written, tokens, where)
-        jump = find_jump(tokens)
         number = self._numbers[table, chain] = self._numbers.get((table, chain), 0) + 1
-        for family in families:
-            declared = self.declared.get(family)
-            if declared is None:
-                continue
+        jump = find_jump(read.tokens)
+        for family in self._families(read, written, where):
+            declared = self.declared[family]
             rules = declared.chain(table, chain).rules
-            rules.insert(len(rules) if position is None else position - 1, DeclaredRule(text, number, line))
+            rules.insert(len(rules) if read.position is None else read.position - 1, DeclaredRule(read.text, number, line))
             if jump is not None:
                 declared.targets.setdefault(table, set()).add(jump.target)
 
-    def _families(self, written: str, tokens: Sequence[str], where: str) -> Iterable[str]:
-        prefixed = written.lstrip(' \t')[:2] in ('-4', '-6') or '-4' in written or '-6' in written or '--ipv' in written
-        if prefixed:
-            for token in tokenise(written):
-                if token in PREFIXES:
-                    if PREFIXES[token] not in self.families:
-                        self.warnings.append('%s: left out, since it is for %s, which is not in families: %s' % (
-                            where, PREFIXES[token], written.strip()))
-                    return (PREFIXES[token],)
+    def _families(self, read: _Read, written: str, where: str) -> Iterable[str]:
+        if read.family is not None:
+            if read.family in self.families:
+                return (read.family,)
+            self.warnings.append('%s: left out, since it is for %s, which is not in families: %s' % (where, read.family, written.strip()))
+            return ()
         if len(self.families) == 1:
             return self.families
         try:
-            return families_of(tokens, self.sets)
+            return [family for family in self.families if family in families_of(read.tokens, self.sets)]
         except PalisadeError as error:
             raise PalisadeError('%s: %s: %s' % (where, error, written.strip())) from error
 
-    def _read_special(self, tokens: List[str], chain: Optional[str], text: str, where: str) -> tuple:
-        """Take the family prefix and a leading append or insert command off; refuse --modprobe, which would name a program."""
+    def _read(self, written: str, chain: Optional[str], where: str) -> _Read:
+        """Take what is no part of the rule itself off it: an append command and a family prefix."""
+        check_characters(written, where)
+        text = written.strip(' \t')
+        if text[:3] == '-A ':
+            named, _blank, text = text[3:].lstrip(' \t').partition(' ')
+            chain = self._named_chain(named, chain, written, where)
+        tokens = tokenise(text, where)
+        read = _Read(chain, None, None, tokens, text)
+        if _SUSPECT.search(text):
+            read = self._read_special(tokens, chain, text, where)
+        return read._replace(text=join(read.tokens)) if '\t' in read.text else read
+
+    def _read_special(self, tokens: List[str], chain: Optional[str], text: str, where: str) -> _Read:
+        """The same word by word; refuses --modprobe, which would name a program to run, and calls for help, which load nothing."""
         kept: List[str] = []
+        family: Optional[str] = None
         position: Optional[int] = None
         index = 0
         while index < len(tokens):
             token = tokens[index]
-            previous = tokens[index - 1] if index else ''
-            if token in PREFIXES:
-                pass
-            elif token in _COMMANDS and not kept:
+            index += 1
+            if token in TEXT_OPTIONS:
+                kept.extend(tokens[index - 1:index + 1])
                 index += 1
-                chain = self._named_chain(tokens[index:index + 1], chain, text, where)
+            elif token in PREFIXES:
+                family = PREFIXES[token]
+            elif token in _COMMANDS and not kept:
+                chain = self._named_chain(tokens[index] if index < len(tokens) else '', chain, text, where)
+                index += 1
                 if token in ('-I', '--insert'):
-                    numbered = tokens[index + 1:index + 2] and tokens[index + 1].isdigit()
-                    position = max(1, int(tokens[index + 1])) if numbered else 1
+                    numbered = index < len(tokens) and tokens[index].isdigit()
+                    position = max(1, int(tokens[index])) if numbered else 1
                     index += 1 if numbered else 0
-            elif (token.startswith('-M') or (len(token) > 3 and '--modprobe'.startswith(token.partition('=')[0]))) \
-                    and not previous.startswith('--'):
+            elif token.startswith('-M') or (len(token) > 3 and '--modprobe'.startswith(token.partition('=')[0])):
                 raise PalisadeError('%s: %s names a program to run, which a rule may not: %s' % (where, token, text))
-            elif token in ('-h', '--help', '-V', '--version') and not previous.startswith('--'):
+            elif token in _QUESTIONS:
                 raise PalisadeError('%s: %s asks iptables about itself, it is no part of a rule: %s' % (where, token, text))
             else:
                 kept.append(token)
-            index += 1
-        return kept, chain, position, text if kept == tokens else join(kept)
+        return _Read(chain, position, family, kept, text if kept == tokens else join(kept))
 
     @staticmethod
-    def _named_chain(named: Sequence[str], chain: Optional[str], text: str, where: str) -> str:
-        if not named:
-            raise PalisadeError('%s: -A without a chain: %s' % (where, text))
-        if chain is not None and named[0] != chain:
-            raise PalisadeError('%s: the rule says -A %s: %s' % (where, named[0], text))
-        check_chain_name(named[0], where)
-        return named[0]
+    def _named_chain(named: str, chain: Optional[str], text: str, where: str) -> str:
+        if named != chain:
+            if chain is not None:
+                raise PalisadeError('%s: the rule says -A %s: %s' % (where, named, text))
+            check_chain_name(named, where)
+        return named
 
 
 def check_chain_name(chain: Any, where: str) -> None:

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, FrozenSet, Mapping, Optional, Sequence
+from typing import Callable, Dict, Mapping, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS
@@ -118,10 +118,7 @@ def plain_family(tokens: Sequence[str], sets: Mapping[str, str] = _EMPTY) -> Opt
     return found
 
 
-def families_of(tokens: Sequence[str], sets: Mapping[str, str] = _EMPTY) -> FrozenSet[str]:
-    """The families a rule is for: its own prefix first, else what it plainly belongs to, else both."""
-    for token in tokens:
-        if token in PREFIXES:
-            return frozenset((PREFIXES[token],))
+def families_of(tokens: Sequence[str], sets: Mapping[str, str] = _EMPTY) -> Sequence[str]:
+    """The families a rule without a prefix is for: the one that it plainly belongs to, else both."""
     family = plain_family(tokens, sets)
-    return frozenset(FAMILIES) if family is None else frozenset((family,))
+    return FAMILIES if family is None else (family,)

@@ -62,6 +62,7 @@ class Host:
         self.lock_timeout = lock_timeout
         self.run_directory = run_directory
         self._headers: Optional[str] = None
+        self._held: Sequence[int] = ()
         self._infix = '' if backend == 'auto' else '-%s' % backend
         self.backend = backend if backend != 'auto' else self._resolve_backend()
 
@@ -73,10 +74,10 @@ class Host:
             raise PalisadeError('%s is not on this host: install its package (iptables), or set backend or families to what is there' % program)
         return path
 
-    def _run(self, argv: Sequence[str], text: str = '', **environment: str) -> Result:
+    def _run(self, argv: Sequence[str], text: str = '', keep: Sequence[int] = (), **environment: str) -> Result:
         variables = dict(os.environ, LC_ALL='C', **environment)
         ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), capture_output=True,
-                               env=variables, check=False)
+                               env=variables, check=False, pass_fds=keep)
         return Result(ended.returncode, ended.stdout.decode('utf-8', 'surrogateescape'), ended.stderr.decode('utf-8', 'replace'))
 
     def _command(self, family: str, verb: str, infix: Optional[str] = None) -> str:
@@ -178,11 +179,14 @@ class Host:
     # Changes
 
     def restore(self, family: str, text: str) -> Result:
-        """Carry out a plan's text on the live tables; each table is atomic by itself."""
+        """Carry out a plan's text on the live tables; each table is atomic by itself.
+
+        The command inherits the host's lock: should this process be killed, the next run waits until the command has ended too.
+        """
         argv = [self._command(family, 'restore'), '--noflush', '--counters']
         if self.backend == 'legacy' and self.lock_timeout:
             argv.append('--wait=%d' % self.lock_timeout)
-        return self._run(argv, text)
+        return self._run(argv, text, self._held)
 
     def rehearse(self, family: str, text: str, preparation: Sequence[str]) -> Result:
         """Load `text` in a network namespace of its own and save it there. `preparation` are shell commands run in it before.
@@ -214,8 +218,10 @@ class Host:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             _wait_for(descriptor, path, time.monotonic() + self.lock_timeout, self.lock_timeout)
+            self._held = (descriptor,)
             yield
         finally:
+            self._held = ()
             os.close(descriptor)
 
     def _journal(self, name: str) -> str:

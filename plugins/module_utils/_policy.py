@@ -151,7 +151,7 @@ def _chosen_icmp(policy: Policy, family: int, required: Sequence[Rule]) -> list[
         echo = _icmp_type(family, "echo-request", "RETURN") if icmp.echo_rate else []
         rules = [*echo, everything]
     if icmp.echo_rate and "echo-request" in (icmp.types or ("echo-request",)):
-        limit = limit_match(icmp.echo_rate, icmp.echo_burst)
+        limit = limit_match(icmp.echo_rate)
         limited = [replace(rule, matches=(*rule.matches, limit)) for rule in _icmp_type(family, "echo-request")]
         rules = limited + [rule for rule in rules if icmp.types is None or rule.comment != "echo-request"]
     written = {(rule.family, rule.matches) for rule in required}
@@ -233,7 +233,7 @@ def _logging(policy: Policy, chain: str) -> list[Rule]:
     if not policy.logging.enabled:
         return []
     target = log_target(policy.logging.prefix.replace("{chain}", chain), policy.logging.level)
-    return [Rule(target, matches=(limit_match(policy.logging.rate, policy.logging.burst),), comment="firewall_logging")]
+    return [Rule(target, matches=(limit_match(policy.logging.rate),), comment="firewall_logging")]
 
 
 def _final(policy: Policy) -> list[Rule]:

@@ -16,7 +16,7 @@ from typing import Any, Callable, Mapping
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_icmp import ICMP_TYPES
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source, join
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Rate, Source, join
 from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import PROFILES
 from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
 
@@ -64,8 +64,7 @@ class Icmp:
     """`types` is None for every type there is."""
 
     types: tuple[str, ...] | None
-    echo_rate: str | None
-    echo_burst: int
+    echo_rate: Rate | None
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,7 @@ class Logging:
     """How packets are logged that are about to be dropped."""
 
     enabled: bool
-    rate: str
-    burst: int
+    rate: Rate
     prefix: str
     level: int
 
@@ -155,11 +153,12 @@ def _management(given: Mapping[str, Any], where: str, families: tuple[int, ...])
 
 def _icmp(given: Mapping[str, Any], where: str) -> Icmp:
     values.known_keys(given, where, ("echo_burst", "echo_rate", "types"))
+    at_burst = join(where, "echo_burst")
+    burst = values.integer(given["echo_burst"], at_burst, 1, 10000)
     echo_rate = given["echo_rate"]
     return Icmp(
         types=_icmp_types(given["types"], join(where, "types")),
-        echo_rate=None if echo_rate is None else values.rate(echo_rate, join(where, "echo_rate")),
-        echo_burst=values.integer(given["echo_burst"], join(where, "echo_burst"), 1, 10000),
+        echo_rate=None if echo_rate is None else values.rate(echo_rate, burst, join(where, "echo_rate"), at_burst),
     )
 
 
@@ -181,8 +180,7 @@ def _logging(given: Mapping[str, Any], where: str) -> Logging:
     values.known_keys(given, where, ("burst", "enabled", "level", "prefix", "rate"))
     return Logging(
         enabled=values.boolean(given["enabled"], join(where, "enabled")),
-        rate=values.rate(given["rate"], join(where, "rate")),
-        burst=values.integer(given["burst"], join(where, "burst"), 1, 10000),
+        rate=values.rate(given["rate"], given["burst"], join(where, "rate"), join(where, "burst")),
         prefix=values.log_prefix(given["prefix"], join(where, "prefix"), _LONGEST_CHAIN),
         level=values.log_level(given["level"], join(where, "level")),
     )

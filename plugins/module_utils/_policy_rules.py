@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Iterable, Sequence
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Rate, Source
 
 MULTIPORT_SLOTS = 15
 SYN_ONLY = "--tcp-flags FIN,SYN,RST,ACK SYN"
@@ -110,9 +110,9 @@ def icmp_protocol(family: int) -> str:
     return _ICMP[family][0]
 
 
-def limit_match(rate: str, burst: int) -> str:
-    """At most `rate` (as iptables-save spells it), after a `burst`; 5 is the default and is not written."""
-    return "-m limit --limit {}{}".format(rate, "" if burst == 5 else f" --limit-burst {burst}")
+def limit_match(rate: Rate) -> str:
+    """At most so many. A burst of 5 is the default and is not written."""
+    return f"-m limit --limit {rate.text}" + ("" if rate.burst == 5 else f" --limit-burst {rate.burst}")
 
 
 def log_target(prefix: str, level: int) -> str:

@@ -31,6 +31,8 @@ _RATE = re.compile(r"\s*([1-9][0-9]{0,4})\s*/\s*([a-z]+)\s*\Z")
 
 # xt_limit counts in units of 1/10000 s, and iptables-save prints the largest unit that comes out even.
 _LIMIT_SCALE = 10000
+# Its credits are 32 bits wide, made to hold one day; a bucket that takes longer to fill is refused or overflows silently.
+_LONGEST_FILL = 86400 * _LIMIT_SCALE
 _UNITS: tuple[tuple[str, int], ...] = (("day", 86400), ("hour", 3600), ("min", 60), ("sec", 1))
 _UNIT_NAMES: Mapping[str, int] = {
     "s": 1,
@@ -341,31 +343,43 @@ def interfaces(value: object, where: str) -> tuple[str, ...]:
     return unique(str(item) for item in values)
 
 
-def rate(value: object, where: str) -> str:
-    """A rate ('10/minute') in the spelling of iptables-save ('10/min', '60/min' as '1/sec')."""
-    match = _RATE.match(text(value, where))
+@dataclass(frozen=True)
+class Rate:
+    """`burst` packets at once, and one more whenever `period` (in the kernel's unit, 1/10000 s) has passed."""
+
+    period: int
+    burst: int
+
+    @property
+    def text(self) -> str:
+        """The rate in the spelling of iptables-save ('10/min', '1/sec' for '60/minute')."""
+        chosen = _UNITS[0]
+        for unit in _UNITS[1:]:
+            scale = unit[1] * _LIMIT_SCALE
+            if self.period > scale or scale // self.period < scale % self.period:
+                break
+            chosen = unit
+        return f"{chosen[1] * _LIMIT_SCALE // self.period}/{chosen[0]}"
+
+
+def rate(value: object, burst: object, at: str, at_burst: str) -> Rate:
+    """A rate ('10/minute') with its burst; `at` and `at_burst` are where the two were given."""
+    match = _RATE.match(text(value, at))
     if not match:
-        raise PalisadeError(f"{where}: {value!r} is no rate; write it like '10/minute'")
+        raise PalisadeError(f"{at}: {value!r} is no rate; write it like '10/minute'")
     unit = match.group(2)
     if unit not in _UNIT_NAMES:
         known = ["second", "minute", "hour", "day"]
+        raise PalisadeError(f"{at}: {unit!r} is no unit of time ({', '.join(known)}){suggestion(unit, known)}")
+    period = _LIMIT_SCALE * _UNIT_NAMES[unit] // int(match.group(1))
+    if period == 0:
+        raise PalisadeError(f"{at}: {value!r} is faster than the kernel can count (10000 a second)")
+    result = Rate(period, integer(burst, at_burst, 1, 10000))
+    if result.period * result.burst > _LONGEST_FILL:
         raise PalisadeError(
-            "{}: {!r} is no unit of time ({}){}".format(where, unit, ", ".join(known), suggestion(unit, known))
+            f"{at_burst}: {result.burst} packets at {value} take more than a day, which the kernel cannot count"
         )
-    number, scale = int(match.group(1)), _LIMIT_SCALE * _UNIT_NAMES[unit]
-    if scale // number == 0:
-        raise PalisadeError(f"{where}: {value!r} is faster than the kernel can count (10000 a second)")
-    return _spelt_rate(scale // number)
-
-
-def _spelt_rate(period: int) -> str:
-    chosen = _UNITS[0]
-    for unit in _UNITS[1:]:
-        scale = unit[1] * _LIMIT_SCALE
-        if period > scale or scale // period < scale % period:
-            break
-        chosen = unit
-    return f"{chosen[1] * _LIMIT_SCALE // period}/{chosen[0]}"
+    return result
 
 
 def log_level(value: object, where: str) -> int:

@@ -75,7 +75,7 @@ def _refuse_nearly_known(key: str) -> None:
 
 
 def merge(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """One dictionary out of several (variable, dictionary). An entry may be spread over them, but not contradict itself."""
+    """One dictionary out of several (variable, dictionary). An entry may be spread over them, without contradictions."""
     result: dict[str, Any] = {}
     origins: dict[tuple[str, str], str] = {}
     for variable, dictionary in parts:

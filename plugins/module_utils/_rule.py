@@ -16,8 +16,9 @@ _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _BLANKS = re.compile(r'[ \t]+')
 _PIECE = re.compile(r'[^ \t"]+|"(?:[^"\\]|\\.)*"|[ \t]+|"')
 _ESCAPED = re.compile(r'\\(.)')
-_PLAIN = re.compile(r'[A-Za-z0-9_./:,!@%+=~*^#\[\]{}()<>|$&;?-]+\Z')
-_QUOTED_PLAIN = re.compile(r'(?<= )"([A-Za-z0-9_-]+)"(?= |\Z)')
+_PLAIN_WORD = r'[A-Za-z0-9_./:,!@%+=~*^#\[\]{}()<>|$&;?-]+'
+_PLAIN = re.compile(_PLAIN_WORD + r'\Z')
+_QUOTED_PLAIN = re.compile(r'(?<= )"(%s)"(?= |\Z)' % _PLAIN_WORD)
 _SAVED_JUMP = re.compile(r'(?:\A|(?<= ))-([jg]) ([^ "]+)')
 
 #: Options whose value is free text, so that a value spelled like an option is not taken for one.
@@ -163,7 +164,7 @@ def retarget_written(text: str, names: Mapping[str, str]) -> str:
 
 
 def plain_quotes(rule: str) -> str:
-    """A rule with the quotes around plain words put aside, as iptables-save leaves them out."""
+    """A rule with the quotes around plain words put aside, as join writes it (iptables-save quotes some of them, such as a.b)."""
     return _QUOTED_PLAIN.sub(r'\1', rule) if '"' in rule else rule
 
 

@@ -6,16 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from kernel_support.host import BACKENDS, Host, link_collection
-
-
-@pytest.fixture(scope="session")
-def collections(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory that holds the checkout as an installed collection."""
-    return link_collection(tmp_path_factory.mktemp("collections"))
+from ansible_collections.palisade.netfilter.tests.kernel.support.host import BACKENDS, Host
 
 
 @pytest.fixture(params=BACKENDS)
@@ -24,10 +17,10 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def new_host(backend: str, collections: Path) -> Iterator[Callable[[], Host]]:
+def new_host(backend: str) -> Iterator[Callable[[], Host]]:
     """Make as many throwaway hosts of the backend as the test wants."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(Host(backend, collections))
+        yield lambda: stack.enter_context(Host(backend))
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from kernel_support.extension_tests import Candidate, candidates
-from kernel_support.host import FAMILIES, Host
-from kernel_support.save_text import HOOKS, is_empty, renamed, rules, sections
-from kernel_support.truth import accepted_batches, by_table, restore_text, saved_alone
+from ansible_collections.palisade.netfilter.tests.kernel.support.extension_tests import Candidate, candidates
+from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
+from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import HOOKS, is_empty, renamed, rules, sections
+from ansible_collections.palisade.netfilter.tests.kernel.support.truth import accepted_batches, by_table, restore_text, saved_alone
 
 AT_LEAST = 1200  # rules a family; fewer means that the corpus or the kernel is not what this test is about
 

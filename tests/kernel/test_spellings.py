@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
-from kernel_support.host import FAMILIES, Host
-from kernel_support.save_text import is_empty, renamed, rules, sections
-from kernel_support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
+from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
+from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import is_empty, renamed, rules, sections
+from ansible_collections.palisade.netfilter.tests.kernel.support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
+from ansible_collections.palisade.netfilter.tests.kernel.support.truth import loads
 
 AT_LEAST = 300
 
@@ -47,6 +48,13 @@ def live_in_own_chains(text: str, members: list[Spelling]) -> dict[tuple[str, st
     return {(m.table, m.chain): rules(text, m.table, f"palisade-{m.chain}") for m in members}
 
 
+def check_own_chains(live: str, plain: str, members: list[Spelling]) -> None:
+    """Insist, chain by chain, that the live rules are those that iptables-restore alone made, in chains of our own."""
+    wanted, found = in_own_chains(plain, members), live_in_own_chains(live, members)
+    for chain, rules_wanted in wanted.items():
+        assert found[chain] == rules_wanted, chain
+
+
 def effective(text: str) -> dict[str, list[str]]:
     """Return the tables that hold something, their chains in no order: that is the backend's affair."""
     held = {table: lines for table, lines in sections(text).items() if not is_empty(lines)}
@@ -61,10 +69,10 @@ def is_head(line: str) -> bool:
 def test_each_spelling_lives_in_own_chains_and_stays(with_sets: Callable[[], Host], family: str) -> None:
     members = spellings("any", family)
     assert len(members) >= AT_LEAST
-    wanted = in_own_chains(alone(with_sets(), family, members), members)
+    plain = alone(with_sets(), family, members)
     target, options = with_sets(), {"tables": tables(members), "families": [family]}
     assert target.apply(**options).changed
-    assert live_in_own_chains(target.save(family), members) == wanted
+    check_own_chains(target.save(family), plain, members)
     again = target.apply(**options)
     assert not again.changed, again.plan
 
@@ -85,8 +93,7 @@ def test_each_rule_goes_to_the_family_it_plainly_belongs_to(with_sets: Callable[
     assert target.apply(**options).changed
     for family in FAMILIES:
         members = spellings("any", family)
-        wanted = in_own_chains(alone(with_sets(), family, members), members)
-        assert live_in_own_chains(target.save(family), members) == wanted
+        check_own_chains(target.save(family), alone(with_sets(), family, members), members)
     again = target.apply(**options)
     assert not again.changed, again.plan
 
@@ -106,7 +113,7 @@ def test_restore_text_means_what_iptables_restore_makes_of_it(
     if scope == "tables":
         assert effective(target.save(family)) == effective(plain.save(family))
     else:
-        assert live_in_own_chains(target.save(family), members) == in_own_chains(plain.save(family), members)
+        check_own_chains(target.save(family), plain.save(family), members)
     again = target.apply(**options)
     assert not again.changed, again.plan
 
@@ -118,7 +125,7 @@ def test_a_spelling_that_only_some_versions_take_is_taken_exactly_where_iptables
     web = [Spelling("any", "filter", "web", "-j RETURN")]
     doubtful = spellings("any?", f"{family}?")
     plain, target = with_sets(), with_sets()
-    taken = [one for one in doubtful if plain.restore(restore_text([*web, one]), "--test", family=family, check=False)]
+    taken = [one for one in doubtful if loads(plain, family, restore_text([*web, one]))]
     refused = [one for one in doubtful if one not in taken]
     assert taken and refused
     target.apply(tables=tables([*web, *taken]), families=[family])

@@ -29,7 +29,8 @@ exec 9>>{DIRECTORY}/turn
 flock 9
 number=$(( $(wc -l < {DIRECTORY}/log) + 1 ))
 read -r module < {PID_FILE}
-echo "$module $name $*" >> {DIRECTORY}/log
+printf '%s %s %s' "$module" "$name" "$*" | tr '\\n' ' ' >> {DIRECTORY}/log
+echo >> {DIRECTORY}/log
 exec 9>&-
 PATH=${{PATH#*:}}
 read -r moment at < {DIRECTORY}/order

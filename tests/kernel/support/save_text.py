@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import re
 
-COUNTERS = re.compile(r"^\[\d+:\d+\] |(?<=[A-Z-]) \[\d+:\d+\]$", re.MULTILINE)
+RULE_COUNTERS = re.compile(r"^\[\d+:\d+\] ", re.MULTILINE)
+POLICY_COUNTERS = re.compile(r"^(:\S+ \S+) \[\d+:\d+\]$", re.MULTILINE)
 JUMP = re.compile(r" -(?P<how>[jg]) (?P<chain>\S+)$")
 HOOKS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
 
@@ -18,7 +19,12 @@ def without_comments(text: str) -> str:
 
 def without_counters(text: str) -> str:
     """Drop the counters of policies and rules."""
-    return COUNTERS.sub("", text)
+    return RULE_COUNTERS.sub("", without_policy_counters(text))
+
+
+def without_policy_counters(text: str) -> str:
+    """Drop the policies' counters: iptables-legacy itself sets a table's to zero whenever anything in the table changes."""
+    return POLICY_COUNTERS.sub(r"\1", text)
 
 
 def sections(text: str) -> dict[str, list[str]]:

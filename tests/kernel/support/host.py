@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from .save_text import without_comments, without_counters
 FAMILIES = ("ipv4", "ipv6")
 BACKENDS = ("nft", "legacy")
 COMMANDS = {"ipv4": "iptables", "ipv6": "ip6tables"}
+COLLECTIONS = Path(__file__).resolve().parents[3] / ".collections"
 PID_FILE = "/run/module.pid"
 SHIMS = "/run/bin"
 SET_UP = f"""
@@ -60,7 +60,9 @@ class ModuleResult:
 
     @property
     def warnings(self) -> list[str]:
-        return [str(warning) for warning in self.data.get("warnings", [])]
+        """The warnings' text; ansible-core hands them over as they were given, or wrapped for its display."""
+        said = self.data.get("warnings", [])
+        return [str(one["event"]["msg"]) if isinstance(one, dict) else str(one) for one in said]
 
     @property
     def diff_text(self) -> str:
@@ -72,7 +74,6 @@ class Host:
     """One throwaway host. Use it as a context manager: it is gone, with its rules, at the end."""
 
     backend: str
-    collections: Path
     environment: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> Host:
@@ -137,7 +138,7 @@ class Host:
         arguments = {"backend": self.backend, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
         runner = Path(__file__).with_name("module_process.py")
         process = self.start(
-            *through, sys.executable, str(runner), str(self.collections), "iptables_ruleset", PID_FILE
+            *through, sys.executable, str(runner), str(COLLECTIONS), "iptables_ruleset", PID_FILE
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
@@ -177,11 +178,3 @@ def finish(process: subprocess.Popen[str]) -> ModuleResult:
         assert killed, f"the module printed no JSON, code {process.returncode}:\n{stdout}\n{stderr}"
         data = {}
     return ModuleResult(data, process.returncode, stderr)
-
-
-def link_collection(directory: Path) -> Path:
-    """Make the checkout importable as ansible_collections.palisade.netfilter below `directory`."""
-    namespace = directory / "ansible_collections" / "palisade"
-    namespace.mkdir(parents=True)
-    os.symlink(Path(__file__).resolve().parents[3], namespace / "netfilter")
-    return directory

@@ -34,17 +34,17 @@ def restore_text(batch: Iterable[Candidate]) -> str:
     return "".join(lines)
 
 
-def loads(host: Host, family: str, batch: Sequence[Candidate]) -> bool:
-    """Tell whether iptables-restore alone takes the whole batch, in a network namespace of its own."""
+def loads(host: Host, family: str, text: str) -> bool:
+    """Tell whether iptables-restore alone takes the whole text, in a network namespace of its own."""
     command = f"{COMMANDS[family]}-{host.backend}-restore"
-    return host.run("unshare", "--net", command, text=restore_text(batch), check=False).returncode == 0
+    return host.run("unshare", "--net", command, text=text, check=False).returncode == 0
 
 
 def batches(host: Host, family: str, members: Sequence[Candidate]) -> list[list[Candidate]]:
     """Split candidates, by halving, into batches that load together. A candidate that never loads is in none."""
     if not members:
         return []
-    if loads(host, family, members):
+    if loads(host, family, restore_text(members)):
         return [list(members)]
     if len(members) == 1:
         return []
@@ -57,7 +57,7 @@ def accepted_batches(host: Host, family: str, members: Sequence[Candidate]) -> l
     hopeful = [candidate for candidate in members if candidate.expected]
     others = [candidate for candidate in members if not candidate.expected]
     accepted = [candidate for batch in batches(host, family, hopeful) for candidate in batch]
-    accepted += [candidate for candidate in others if loads(host, family, [candidate])]
+    accepted += [candidate for candidate in others if loads(host, family, restore_text([candidate]))]
     return batches(host, family, accepted)
 
 

@@ -1,0 +1,105 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command lines: ``test [GROUP ...]``, ``image [SUITE]``, ``venv``. Arguments in, exit status out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import IO
+
+from . import engine, groups, report, venvs
+from .report import GroupReport, NotRun, Outcome
+from .shell import CACHE, LOGS, SetupError, failed_commands, say
+
+LANES = 2
+"""Groups that run at the same time."""
+
+TAIL = 40
+"""Lines of the log that are shown of each command that failed."""
+
+
+def main() -> int:
+    """Run one command."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    arguments = _arguments()
+    LOGS.mkdir(parents=True, exist_ok=True)
+    try:
+        return {"test": _test, "image": _image, "venv": _venv}[arguments.command](arguments)
+    except SetupError as error:
+        say(str(error))
+        return 1
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="devkit", description="Tests of palisade.netfilter and what they need.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    test = commands.add_parser("test", help="run the groups of tests named, or all", prog="scripts/test")
+    test.add_argument("groups", nargs="*", metavar="GROUP", choices=[[], *groups.GROUPS], help=", ".join(groups.GROUPS))
+    image = commands.add_parser("image", help="build the image of a test machine")
+    image.add_argument("suite", nargs="?", default=groups.SUITE, help="a Debian release (default: %(default)s)")
+    commands.add_parser("venv", help="make the virtual environment of the tools and print where it is")
+    return parser.parse_args()
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    chosen = [name for name in groups.GROUPS if not arguments.groups or name in arguments.groups]
+    say(f"running {', '.join(chosen)}; logs in {LOGS.relative_to(CACHE.parent)}")
+    reports = []
+    with engine.ended_afterwards(), ThreadPoolExecutor(max_workers=LANES) as pool:
+        for done in as_completed([pool.submit(_run_group, name) for name in chosen]):
+            reports.append(done.result())
+            _tell(reports[-1])
+    strict = os.environ.get("CI", "").lower() in ("1", "true", "yes")
+    lines, good = report.summary(reports, strict=strict)
+    say("\n".join(lines))
+    return 0 if good else 1
+
+
+def _run_group(name: str) -> GroupReport:
+    begin = time.monotonic()
+    path = LOGS / f"{name}.log"
+    with path.open("w") as log:
+        outcome = _outcome(name, log)
+    return GroupReport(name, outcome, time.monotonic() - begin, path)
+
+
+def _outcome(name: str, log: IO[str]) -> Outcome:
+    try:
+        return groups.GROUPS[name](log)
+    except SetupError as error:
+        log.write(f"{error}\n")
+        return Outcome(not_run=(NotRun(name, str(error)),))
+    except Exception as error:  # the other groups still have something to tell
+        log.write(traceback.format_exc())
+        return Outcome(failures=(f"{name}: {error!r}",))
+
+
+def _tell(done: GroupReport) -> None:
+    say(done.line())
+    if done.outcome.failures:
+        text = done.log.read_text(errors="replace")
+        lines = failed_commands(text, TAIL) or text.splitlines()[-TAIL:]
+        say("\n".join(f"  | {line}" for line in lines))
+
+
+def _image(arguments: argparse.Namespace) -> int:
+    with (LOGS / "image.log").open("w") as log, engine.ended_afterwards():
+        engine.ensure(log)
+        say(groups.test_image(arguments.suite, log))
+    return 0
+
+
+def _venv(arguments: argparse.Namespace) -> int:
+    with (LOGS / "venv.log").open("w") as log:
+        say(str(venvs.tools(log)))
+    return 0
+
+
+sys.exit(main())
