@@ -164,16 +164,15 @@ def _icmp(given: Mapping[str, Any], where: str) -> Icmp:
 
 def _icmp_types(value: object, where: str) -> tuple[str, ...] | None:
     names = values.items(value, where)
-    if names == ["all"]:
-        return None
     for name in names:
-        if name not in ICMP_TYPES:
+        if not isinstance(name, str) or name not in (*ICMP_TYPES, "all"):
+            hint = values.suggestion(name, ICMP_TYPES)
             raise PalisadeError(
-                "{}: {!r} is no ICMP type by name (known: all, {}){}".format(
-                    where, name, ", ".join(ICMP_TYPES), values.suggestion(name, ICMP_TYPES)
-                )
+                f"{where}: {name!r} is no ICMP type by name (known: all, {', '.join(ICMP_TYPES)}){hint}"
             )
-    return values.unique(str(name) for name in names)
+    if "all" in names and len(names) > 1:
+        raise PalisadeError(f"{where}: 'all' says it already; leave the other names out")
+    return None if names == ["all"] else values.unique(str(name) for name in names)
 
 
 def _logging(given: Mapping[str, Any], where: str) -> Logging:
@@ -248,6 +247,8 @@ def _service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tup
                 "{}: the protocols are named in {} already".format(join(where, "protocols"), join(where, "ports"))
             )
         by_protocol = dict(values.mapping(ports, join(where, "ports")))
+        if not by_protocol:
+            raise PalisadeError(f"{join(where, 'ports')}: the dictionary is empty")
     else:
         by_protocol = dict.fromkeys(_protocols(given, where, known, ports), ports)
         if ports is None and known is not None:

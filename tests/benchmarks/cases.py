@@ -1,0 +1,146 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is compared with what. Each case runs ours and the other in turn, in one go, the first of a pair changing every round."""
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from . import rulesets
+from .report import Result, progress, timed
+from .tasks import Bench, Seconds
+
+LOOP = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.iptables:
+        chain: INPUT
+        protocol: tcp
+        source: "10.0.{{{{ item }}}}.0/24"
+        destination_port: "{{{{ 1000 + item }}}}"
+        jump: ACCEPT
+      loop: "{{{{ range({count}) | list }}}}"
+"""
+ONE_TASK = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - palisade.netfilter.iptables_ruleset:
+        families: [ipv4]
+        tables:
+          filter:
+            INPUT: >-
+              {{{{ range({count}) | map('regex_replace', '^(.*)$', '-s 10.0.\\\\1.0/24 -p tcp --dport 1\\\\1 -j ACCEPT') | list }}}}
+"""
+GROWTH = 6.0
+PEAK = 150.0
+
+
+def alternate(title: str, rounds: int, ours: Callable[[], Seconds], theirs: Callable[[], Seconds]) -> tuple[list[Seconds], list[Seconds]]:
+    """Measure two things in turn."""
+    samples: tuple[list[Seconds], list[Seconds]] = ([], [])
+    for number in range(rounds):
+        progress(f"  {title}: round {number + 1} of {rounds}")
+        pair = [(samples[0], ours), (samples[1], theirs)]
+        for times, measure in pair if number % 2 == 0 else reversed(pair):
+            times.append(measure())
+    return samples
+
+
+def _file(bench: Bench, count: int, *, typed: bool = False, kind: str = "") -> Path:
+    """A rule file: as saved, as typed, `reversed`, or with one rule `inserted` at the top."""
+    rules = rulesets.rules(count, rulesets.TYPED if typed else rulesets.SAVED)
+    if kind == "reversed":
+        rules.reverse()
+    elif kind == "inserted":
+        rules.insert(0, "-s 192.0.2.1/32 -j DROP")
+    return bench.write(f"{count}{'-typed' if typed else ''}{'-' + kind if kind else ''}.rules", rulesets.content(rules))
+
+
+def unchanged(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
+    """10,000 rules that are there already, against iptables_state with the same file."""
+    for typed in (False, True):
+        title = f"{backend}: 10,000 rules, unchanged" + (", other spelling" if typed else "")
+        source = _file(bench, 10_000, typed=typed)
+        with bench.hosts(backend, 2) as (own, other):
+            bench.apply(own, source)
+            bench.restore(other, source)
+            ours, theirs = alternate(title, rounds, lambda: bench.apply(own, source, changed=False),
+                                     lambda: bench.restore(other, source, changed=False))
+        yield timed(title, ours, "iptables_state", theirs, at_most=None if typed else 0.6)
+
+
+def first(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
+    """10,000 rules put on an empty host, against iptables_state with the same file."""
+    title = f"{backend}: 10,000 rules, first apply"
+    source = _file(bench, 10_000)
+    with bench.hosts(backend, 2 * rounds) as hosts:
+        ours, theirs = alternate(title, rounds, lambda: bench.apply(hosts.pop(), source), lambda: bench.restore(hosts.pop(), source))
+    yield timed(title, ours, "iptables_state", theirs, at_most=1.2)
+
+
+def ping(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
+    """1,000 rules that are there already, against a module that does nothing."""
+    title = f"{backend}: 1,000 rules, unchanged"
+    source = _file(bench, 1_000)
+    with bench.hosts(backend, 1) as (host,):
+        bench.apply(host, source)
+        ours, theirs = alternate(title, 2 * rounds, lambda: bench.apply(host, source, changed=False),
+                                 lambda: bench.module(host, "ansible.builtin.ping"))
+    yield timed(title, ours, "ping", theirs, at_most=1.15)
+
+
+def loop(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
+    """100 rules put on an empty host by one task, against ansible.builtin.iptables in a loop."""
+    title = f"{backend}: 100 rules, first apply"
+    ours_file = bench.write("one-task.yml", ONE_TASK.format(count=100))
+    loop_file = bench.write("loop.yml", LOOP.format(count=100))
+    rounds = min(rounds, 3)
+    with bench.hosts(backend, 2 * rounds) as hosts:
+        ours, theirs = alternate(title, rounds, lambda: bench.playbook(hosts.pop(), ours_file, changed=1),
+                                 lambda: bench.playbook(hosts.pop(), loop_file, changed=1))
+    yield timed(title, ours, "loop of iptables", theirs, at_least=20)
+
+
+def growth(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
+    """The same jobs at 50,000 and at 10,000 rules: first apply, unchanged, one rule inserted at the top, the chain reversed."""
+    rounds = min(rounds, 3)
+    jobs = ("first apply", "unchanged", "one rule inserted", "reversed")
+    times: dict[tuple[str, int], list[Seconds]] = {(job, size): [] for job in jobs for size in (10_000, 50_000)}
+    for number in range(rounds):
+        progress(f"  {backend}: growth: round {number + 1} of {rounds}")
+        with bench.hosts(backend, 2) as hosts:
+            pairs = list(zip((10_000, 50_000), hosts))
+            for job in jobs:
+                for size, host in pairs if number % 2 == 0 else reversed(pairs):
+                    kind = {"one rule inserted": "inserted"}.get(job, job)
+                    source = _file(bench, size, kind=kind if kind in ("inserted", "reversed") else "")
+                    times[job, size].append(bench.apply(host, source, changed=job != "unchanged"))
+    for job in jobs:
+        yield timed(f"{backend}: 50,000 rules, {job}", times[job, 50_000], "10,000 rules", times[job, 10_000], at_most=GROWTH)
+    yield timed(f"{backend}: 10,000 rules, reversed", times["reversed", 10_000], "first apply", times["first apply", 10_000],
+                 at_most=GROWTH)
+
+
+def memory(bench: Bench, backend: str, _rounds: int) -> Iterator[Result]:
+    """The peak memory of the module's own process at 50,000 rules."""
+    saved, typed, back = _file(bench, 50_000), _file(bench, 50_000, typed=True), _file(bench, 50_000, kind="reversed")
+    with bench.hosts(backend, 1) as (host,):
+        for job, source, changed in (("first apply", saved, True), ("unchanged", saved, False),
+                                     ("unchanged, other spelling", typed, False), ("reversed", back, True)):
+            title = f"{backend}: 50,000 rules, {job}: peak memory"
+            progress(f"  {title}")
+            yield Result(title, "MiB", [bench.peak_memory(host, source, changed=changed)], at_most=PEAK)
+
+
+CASES: dict[str, Callable[[Bench, str, int], Iterator[Result]]] = {
+    "unchanged": unchanged,
+    "first": first,
+    "ping": ping,
+    "loop": loop,
+    "growth": growth,
+    "memory": memory,
+}
+BOTH_BACKENDS = ("growth", "memory")
