@@ -151,6 +151,8 @@ class _Run:
                    for chain, data in live.items())
 
     def _leave_used_hooks(self, declared: Declared, live: Tables) -> None:
+        if self.request.scope == 'tables':  # nobody else's rules stay, so no hook is in use
+            return
         for table, chains in declared.tables.items():
             for chain in [chain for chain, data in chains.items() if data.only_if_unused]:
                 if hook_in_use(chain, live.get(table, {}).get(chain), self.ownership):
