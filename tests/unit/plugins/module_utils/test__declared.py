@@ -201,7 +201,6 @@ def test_content_is_what_iptables_save_prints() -> None:
     assert declared.tables['filter']['INPUT'].policy == 'DROP'
     assert declared.tables['filter']['WEB'].policy is None
     assert [rule.line for rule in declared.tables['filter']['INPUT'].rules] == [5]
-    assert declared.targets == {'filter': {'WEB', 'ACCEPT'}, 'nat': {'MASQUERADE'}}
 
 
 def test_content_may_make_chains_and_policies_by_command() -> None:
