@@ -45,6 +45,10 @@ def _named(names: Mapping[str, str]) -> Callable[[str, Mapping[str, str]], Optio
     return lambda value, _sets: names.get(value) or names.get(value.lower())
 
 
+def _any_named(names: Mapping[str, str]) -> Callable[[str, Mapping[str, str]], Optional[str]]:
+    return lambda value, _sets: next((names[part] for part in value.split(',') if part in names), None)
+
+
 def _always(family: str) -> Callable[[str, Mapping[str, str]], Optional[str]]:
     return lambda _value, _sets: family
 
@@ -77,7 +81,7 @@ PLAIN.update({
     '-m': _named(_MATCHES), '--match': _named(_MATCHES),
     '-j': _named(_TARGETS), '--jump': _named(_TARGETS),
     '--reject-with': _named(_REJECTIONS),
-    '--src-type': _named(_ADDRESS_TYPES), '--dst-type': _named(_ADDRESS_TYPES),
+    '--src-type': _any_named(_ADDRESS_TYPES), '--dst-type': _any_named(_ADDRESS_TYPES),
     '--icmp-type': _always(IPV4), '--icmpv6-type': _always(IPV6),
     '--ttl-eq': _always(IPV4), '--ttl-lt': _always(IPV4), '--ttl-gt': _always(IPV4), '--ttl-set': _always(IPV4),
     '--ttl-dec': _always(IPV4), '--ttl-inc': _always(IPV4),

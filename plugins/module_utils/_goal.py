@@ -161,8 +161,8 @@ def snapshot_goal(table: str, before: Table, goal: TableGoal, ownership: Ownersh
     return back
 
 
-def check_depth(family: str, goals: Mapping[str, TableGoal]) -> None:
-    """Raise PalisadeError for jumps in a circle, or nested deeper than nftables allows with the one into our own chain.
+def check_jumps(family: str, goals: Mapping[str, TableGoal], deepest: Optional[int] = None) -> None:
+    """Raise PalisadeError for jumps in a circle, or nested as deep as `deepest` with the one into our own chain.
 
     A rehearsal in a namespace finds the first, but a scratch chain is in no hook, and there nobody looks.
     """
@@ -174,9 +174,9 @@ def check_depth(family: str, goals: Mapping[str, TableGoal]) -> None:
                 continue
             where = '%s, table %s, chain %s' % (family, table, hook)
             depth = 1 + _depth(target, goal.chains, depths, where)
-            if depth >= DEEPEST_JUMPS:
+            if deepest is not None and depth >= deepest:
                 raise PalisadeError('%s: its jumps nest %d deep with the one that leads to %s; nftables allows %d' % (
-                    where, depth, target, DEEPEST_JUMPS - 1))
+                    where, depth, target, deepest - 1))
 
 
 def _depth(start: str, chains: Mapping[str, Sequence[str]], depths: Dict[str, int], where: str) -> int:

@@ -19,7 +19,7 @@ _ESCAPED = re.compile(r'\\(.)')
 _PLAIN_WORD = r'[A-Za-z0-9_./:,!@%+=~*^#\[\]{}()<>|$&;?-]+'
 _PLAIN = re.compile(_PLAIN_WORD + r'\Z')
 _QUOTED_PLAIN = re.compile(r'(?<= )"(%s)"(?= |\Z)' % _PLAIN_WORD)
-_SAVED_JUMP = re.compile(r'(?:\A|(?<= ))-([jg]) ([^ "]+)')
+_SAVED_JUMP = re.compile(r'(?:\A|(?<= ))-([jg]) ([^ "-][^ "]*)')
 
 #: Options whose value is free text, so that a value spelled like an option is not taken for one.
 TEXT_OPTIONS = frozenset((
@@ -56,8 +56,8 @@ def _outside_quotes_removed(text: str) -> str:
 def tokenise(text: str, where: str = 'rule') -> List[str]:
     """Split `text` into arguments as iptables-restore does: blanks separate, double quotes group, a backslash in quotes escapes.
 
-    Single quotes are ordinary characters there. Raises PalisadeError on a quote that is never closed, since iptables-restore
-    would drop that argument without a word.
+    A closing quote ends the argument: `"a"b` is two. Single quotes are ordinary characters there.
+    Raises PalisadeError on a quote that is never closed, since iptables-restore would drop that argument without a word.
     """
     if '"' not in text:
         return text.split() if text.isascii() else [piece for piece in _BLANKS.split(text) if piece]
@@ -71,9 +71,10 @@ def tokenise(text: str, where: str = 'rule') -> List[str]:
                 tokens.append(current)
             current = None
         elif piece[0] == '"':
-            current = (current or '') + _ESCAPED.sub(r'\1', piece[1:-1])
+            tokens.append((current or '') + _ESCAPED.sub(r'\1', piece[1:-1]))
+            current = None
         else:
-            current = (current or '') + piece
+            current = piece
     if current is not None:
         tokens.append(current)
     return tokens
@@ -87,7 +88,7 @@ def quote(token: str) -> str:
 
 
 def join(tokens: Sequence[str]) -> str:
-    """Arguments as one line; tokenise(join(tokens)) == tokens for tokens that are not empty."""
+    """Arguments as one line; tokenise(join(tokens)) == tokens."""
     return ' '.join([quote(token) for token in tokens])
 
 
@@ -171,10 +172,12 @@ def plain_quotes(rule: str) -> str:
 def option_values(tokens: Sequence[str], options: Mapping[str, object]) -> Dict[str, List[str]]:
     """The values behind the given options in a rule, attached spellings (-s10.0.0.1, --source=10.0.0.1) included."""
     found: Dict[str, List[str]] = {}
-    for index, token in enumerate(tokens):
-        if token in options:
-            if index + 1 < len(tokens):
-                found.setdefault(token, []).append(tokens[index + 1])
+    words = iter(tokens)
+    for token in words:
+        if token in options or token in TEXT_OPTIONS:
+            value = next(words, None)
+            if token in options and value is not None:
+                found.setdefault(token, []).append(value)
         elif token[:1] == '-' and len(token) > 2:
             option, equals, value = token.partition('=') if token[1] == '-' else (token[:2], '=', token[2:])
             if equals and option in options:

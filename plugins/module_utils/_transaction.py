@@ -17,9 +17,10 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._declared impor
 from ansible_collections.palisade.netfilter.plugins.module_utils._diff import diff_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
+    DEEPEST_JUMPS,
     Ownership,
     TableGoal,
-    check_depth,
+    check_jumps,
     hook_in_use,
     other_programs_chains,
     snapshot_goal,
@@ -137,7 +138,9 @@ class _Run:
         goals = {table: table_goal(table, declared.tables.get(table, {}), canonical.get(table, {}), live.get(table, {}), self.ownership)
                  for table in BUILTIN_CHAINS if table in declared.tables or self._ours(table, live.get(table, {}))}
         if self.host.backend == 'nft':
-            check_depth(family, goals)
+            check_jumps(family, goals, DEEPEST_JUMPS)
+        elif normalised.how == 'scratch':
+            check_jumps(family, goals)
         self._check_others(family, live, goals)
         return Work(family, live, goals, make_plan(family, live, goals, self.ownership), normalised.how)
 

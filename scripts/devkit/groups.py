@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -19,8 +20,10 @@ from .shell import CACHE, HOME, ROOT, SetupError, as_root, environment, output, 
 
 COLLECTION = Path("ansible_collections", "palisade", "netfilter")
 SUITE = "bookworm"
+INSTANCE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+"""Tells the containers of one checkout from those of another."""
 
-KERNEL_PACKAGES = ["iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev"]
+KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev"]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
 
@@ -256,11 +259,14 @@ def test_image(suite: str, log: IO[str]) -> str:
 
 
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify")
+OPTIONAL_STEPS = {"prepare": "prepare.yml", "side-effect": "side_effect.yml"}
 
 
 def _scenario(bench: Bench, scenario: str, image: str) -> Outcome:
     """Take a scenario's steps one by one, so that each counts; stop at the first that fails, destroy whatever happened."""
-    env = {"PALISADE_IMAGE": image, "MOLECULE_GLOB": "molecule/*/molecule.yml", "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}
+    folder = ROOT / "molecule" / scenario
+    steps = [name for name in STEPS if name not in OPTIONAL_STEPS or (folder / OPTIONAL_STEPS[name]).is_file()]
+    env = {"PALISADE_IMAGE": image, "PALISADE_INSTANCE": INSTANCE, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
 
     def step(name: str) -> bool:
         argv = as_root([str(bench.venv / "bin" / "molecule"), name, "--scenario-name", scenario], {**bench.env, **env})
@@ -268,12 +274,12 @@ def _scenario(bench: Bench, scenario: str, image: str) -> Outcome:
 
     outcome = Outcome()
     step("destroy")
-    for number, name in enumerate(STEPS):
+    for number, name in enumerate(steps):
         good = step(name)
         outcome += report.check(f"molecule: {scenario} {name}", good)
         if not good:
             why = f"{name} failed"
-            outcome += Outcome(not_run=tuple(NotRun(f"molecule: {scenario} {later}", why) for later in STEPS[number + 1 :]))
+            outcome += Outcome(not_run=tuple(NotRun(f"molecule: {scenario} {later}", why) for later in steps[number + 1 :]))
             break
     return outcome + report.check(f"molecule: {scenario} destroy", step("destroy"))
 

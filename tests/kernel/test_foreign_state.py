@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import HOOKS, policy_of, rules, sections, without_empty_tables, without_policy_counters
+from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import (
+    HOOKS,
+    policy_of,
+    rules,
+    sections,
+    without_empty_tables,
+    without_policy_counters,
+)
 from ansible_collections.palisade.netfilter.tests.kernel.support.traffic import connects, listen
 
 DATA = Path(__file__).with_name("data")

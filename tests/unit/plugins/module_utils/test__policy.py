@@ -289,8 +289,12 @@ def test_no_profile(profile: Any, message: str) -> None:
         compile_policy(profile, {})
 
 
-JUNK = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats()
-JUNK |= st.lists(JUNK, max_size=3) | st.dictionaries(st.text(max_size=5) | st.integers(), JUNK, max_size=2)
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats()
+JUNK: st.SearchStrategy[Any] = st.one_of(
+    SCALARS,
+    st.lists(SCALARS, max_size=3),
+    st.dictionaries(st.text(max_size=5) | st.integers(), SCALARS | st.lists(SCALARS, max_size=2), max_size=2),
+)
 ENTRY_KEYS = ["ports", "protocols", "from", "interfaces", "source_ports", "action", "state"]
 LIKELY = st.sampled_from(
     [80, "80-90", [1, 5], {"udp": 53}, "tcp", "192.0.2.1", ["10.0.0.0/8", "::1"], "eth0", "drop", "absent"]
