@@ -35,7 +35,8 @@ class Host:
     def __enter__(self) -> Host:
         argv = as_root(["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", SET_UP])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert self._process.stdout is not None and self._process.stderr is not None
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
         answer = self._process.stdout.readline().strip()
         if not answer.isdigit():
             raise SetupError(f"no network namespace can be made here, it takes a machine that allows it: {self._process.stderr.read().strip()}")
