@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._family import FAMILIES, PREFIXES, families_of
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS, check_characters, find_jump, join, tokenise
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS, check_characters, join, tokenise
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS
 
 POLICIES = ('ACCEPT', 'DROP')
@@ -23,9 +23,14 @@ _TARGETS = frozenset((
     'NOTRACK', 'CT', 'TCPMSS', 'TPROXY', 'TOS', 'DSCP', 'CLASSIFY', 'SET', 'TRACE', 'NETMAP', 'TTL', 'HL', 'AUDIT', 'SECMARK', 'CONNSECMARK',
 ))
 _QUESTIONS = frozenset(('-h', '--help', '-V', '--version'))
-_COMMANDS = ('-A', '--append', '-I', '--insert')
 #: Cheap test for what _read_special handles: a command, a family prefix, --modprobe. It may say yes too often, never no.
-_SUSPECT = re.compile(r'(?:\A|[\s"])(?:-[46AIMhV]|--(?:ip|in|mo|ap|he|ve))')
+_SUSPECT = re.compile(r'(?:\A|\s)-(?:[46AIMhV]|[bfnvx][A-Za-z46]|-(?:ip|in|mo|ap|he|ve))')
+#: Several of getopt's options in one word, the first of them one without a value: -fj ACCEPT.
+_CLUSTER = re.compile(r'-[46bfnvx][A-Za-z46]')
+_NUMBER = re.compile(r'[0-9]+\Z')
+_COMMAND_LINE = re.compile(r'-(?:[46AI]|-(?:ap|ins|ipv))')
+#: Quotes around whole words only, none of which looks like an option: then a word is where blanks say.
+_WHOLE_QUOTES = re.compile(r'[^"]*(?:(?<= )"(?!-)(?:[^"\\]|\\.)*"(?= |\Z)[^"]*)*\Z')
 
 
 class DeclaredRule(NamedTuple):
@@ -48,11 +53,10 @@ class DeclaredChain:
 
 
 class Declared:
-    """One family's declaration: table → chain, and per table the jump targets, declared chains or not."""
+    """One family's declaration: table → chain."""
 
     def __init__(self) -> None:
         self.tables: Dict[str, Dict[str, DeclaredChain]] = {}
-        self.targets: Dict[str, Set[str]] = {}
 
     def chain(self, table: str, chain: str) -> DeclaredChain:
         """The chain of that name, made empty where it is not there yet."""
@@ -114,13 +118,10 @@ class Reader:
             raise PalisadeError('%s: chain %s is not declared in table %s (:%s - [0:0] or -N %s): %s' % (
                 where, chain, table, chain, chain, written.strip()))
         number = self._numbers[table, chain] = self._numbers.get((table, chain), 0) + 1
-        jump = find_jump(read.tokens)
         for family in self._families(read, written, where):
             declared = self.declared[family]
             rules = declared.chain(table, chain).rules
             rules.insert(len(rules) if read.position is None else read.position - 1, DeclaredRule(read.text, number, line))
-            if jump is not None:
-                declared.targets.setdefault(table, set()).add(jump.target)
 
     def _families(self, read: _Read, written: str, where: str) -> Iterable[str]:
         if read.family is not None:
@@ -139,34 +140,44 @@ class Reader:
         """Take what is no part of the rule itself off it: an append command and a family prefix."""
         check_characters(written, where)
         text = written.strip(' \t')
-        if text[:3] == '-A ':
-            named, _blank, text = text[3:].lstrip(' \t').partition(' ')
+        if text[:3] == '-A ' and '\t' not in text:
+            named, _blank, text = text[3:].lstrip(' ').partition(' ')
+            text = text.lstrip(' ')
             chain = self._named_chain(named, chain, written, where)
+        plain = '\t' not in text and ('"' not in text or _WHOLE_QUOTES.match(text)) and not _SUSPECT.search(text)
+        if plain and len(self.families) == 1:
+            return _Read(chain, None, None, (), text)
         tokens = tokenise(text, where)
         read = _Read(chain, None, None, tokens, text)
-        if _SUSPECT.search(text):
+        # Quotes may stand anywhere in a word (-"M"): where there are such, the words are asked and not the text.
+        if not plain and _SUSPECT.search('\n'.join(tokens) if '"' in text else text):
             read = self._read_special(tokens, chain, text, where)
         return read._replace(text=join(read.tokens)) if '\t' in read.text else read
 
-    def _read_special(self, tokens: List[str], chain: Optional[str], text: str, where: str) -> _Read:
+    def _read_special(self, given: List[str], chain: Optional[str], text: str, where: str) -> _Read:
         """The same word by word; refuses --modprobe, which would name a program to run, and calls for help, which load nothing."""
         kept: List[str] = []
         family: Optional[str] = None
         position: Optional[int] = None
+        tokens = given
         index = 0
         while index < len(tokens):
             token = tokens[index]
             index += 1
+            command, attached = _command(token)
             if token in TEXT_OPTIONS:
                 kept.extend(tokens[index - 1:index + 1])
                 index += 1
             elif token in PREFIXES:
                 family = PREFIXES[token]
-            elif token in _COMMANDS and not kept:
-                chain = self._named_chain(tokens[index] if index < len(tokens) else '', chain, text, where)
-                index += 1
-                if token in ('-I', '--insert'):
-                    numbered = index < len(tokens) and tokens[index].isdigit()
+            elif _CLUSTER.match(token):
+                index -= 1
+                tokens = tokens[:index] + [token[:2], '-' + token[2:]] + tokens[index + 1:]
+            elif command and not kept:
+                chain = self._named_chain(attached or ''.join(tokens[index:index + 1]), chain, text, where)
+                index += 0 if attached else 1
+                if command == '-I':
+                    numbered = index < len(tokens) and _NUMBER.match(tokens[index])
                     position = max(1, int(tokens[index])) if numbered else 1
                     index += 1 if numbered else 0
             elif token.startswith('-M') or (len(token) > 3 and '--modprobe'.startswith(token.partition('=')[0])):
@@ -175,7 +186,7 @@ class Reader:
                 raise PalisadeError('%s: %s asks iptables about itself, it is no part of a rule: %s' % (where, token, text))
             else:
                 kept.append(token)
-        return _Read(chain, position, family, kept, text if kept == tokens else join(kept))
+        return _Read(chain, position, family, kept, text if kept == given else join(kept))
 
     @staticmethod
     def _named_chain(named: str, chain: Optional[str], text: str, where: str) -> str:
@@ -184,6 +195,16 @@ class Reader:
                 raise PalisadeError('%s: the rule says -A %s: %s' % (where, named, text))
             check_chain_name(named, where)
         return named
+
+
+def _command(token: str) -> Tuple[str, str]:
+    """-A or -I, and the chain where it is attached (-AINPUT, --append=INPUT), for these two in any of getopt's spellings; else empty."""
+    if token[:2] in ('-A', '-I'):
+        return token[:2], token[2:]
+    option, _equals, value = token.partition('=')
+    if len(option) >= 4 and '--append'.startswith(option):
+        return '-A', value
+    return ('-I', value) if len(option) >= 5 and '--insert'.startswith(option) else ('', '')
 
 
 def check_chain_name(chain: Any, where: str) -> None:
@@ -256,7 +277,7 @@ def declare_content(content: str, families: Sequence[str], sets: Mapping[str, st
 def _declare_line(reader: Reader, table: str, line: str, number: int, where: str) -> None:
     if line[0] == '[':
         line = line.partition(']')[2].lstrip(' \t')
-    if line.startswith(('-A', '-I', '-4', '-6', '--append', '--insert', '--ipv')):
+    if _COMMAND_LINE.match(line):
         reader.add_rule(table, None, line, line=number)
         return
     check_characters(line, where)

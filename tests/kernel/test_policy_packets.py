@@ -126,9 +126,7 @@ def apply(host: Host, **policy: Any) -> None:
 
 def hits(host: Host, comment: str, family: str = "ipv4") -> int:
     """Count the packets that the rule with this comment has met."""
-    (line,) = [
-        x for x in host.save(family, counters=True).splitlines() if f'"{comment}"' in x or f"--comment {comment} " in x
-    ]
+    (line,) = [x for x in host.save(family, counters=True).splitlines() if f'"{comment}"' in x or f"--comment {comment} " in x]
     return int(line[1 : line.index(":")])
 
 
