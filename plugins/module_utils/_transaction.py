@@ -57,6 +57,7 @@ class Request(NamedTuple):
     rehearsal: str
     foreign: str
     check_mode: bool
+    diff_mode: bool
     tables: Optional[Mapping[str, Any]] = None
     content: Optional[str] = None
 
@@ -260,9 +261,10 @@ class _Run:
     def _result(self, works: Sequence[Work]) -> Dict[str, Any]:
         operations = [operation for work in works for operation in work.plan.operations]
         modes = {work.rehearsal for work in works}
+        diff = {'diff': [entry for work in works for entry in diff_of(work.plan)]} if self.request.diff_mode else {}
         return {
+            **diff,
             'changed': bool(operations),
-            'diff': [entry for work in works for entry in diff_of(work.plan)],
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),
             'rehearsal': next((mode for mode in ('text', 'scratch', 'namespace') if mode in modes), 'none'),

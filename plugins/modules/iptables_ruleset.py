@@ -251,7 +251,7 @@ def main() -> None:
     try:
         request = Request(
             name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
-            rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode,
+            rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
             tables=options['tables'], content=options['content'])
         if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
             raise PalisadeError('state: present needs one of tables, content, src or profile (the last two are read on the controller)')
