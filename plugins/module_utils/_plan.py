@@ -120,7 +120,8 @@ class _Planner:
             if self.ownership.owns_chain(self.table, chain):
                 continue
             for number, rule in enumerate(data.rules, 1):
-                if saved_target(rule) in stale and not self.ownership.is_jump(chain, rule):
+                ours = chain in BUILTIN_CHAINS[self.table] and self.ownership.is_jump(chain, rule)
+                if saved_target(rule) in stale and not ours:
                     raise PalisadeError(
                         '%s, table %s: chain %s is no longer declared, but rule %d of %s, which is not ours, still leads there: -A %s %s' % (
                             self.family, self.table, saved_target(rule), number, chain, chain, rule))
