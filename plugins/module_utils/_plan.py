@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._edits import Edits, edit_script
+from ansible_collections.palisade.netfilter.plugins.module_utils._edits import Edits, edit_script, edits_around
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Jump, Ownership, TableGoal
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import saved_target
@@ -77,6 +77,16 @@ def make_plan(family: str, live: Tables, goals: Mapping[str, TableGoal], ownersh
     """
     return FamilyPlan(family, [_Planner(family, table, live.get(table, {}), goals[table], ownership).plan()
                                for table in BUILTIN_CHAINS if table in goals])
+
+
+def _counting_on(edits: Edits, live: Sequence[str], wanted: Sequence[str]) -> Edits:
+    """Of equal rules that changed places, only those stay whose counters have not started anew; the others come back with theirs."""
+    kept = [pair for pair in edits.kept if _packets(live[pair[0]]) >= _packets(wanted[pair[1]])]
+    return edits_around(kept, len(live), len(wanted))
+
+
+def _packets(counter: str) -> int:
+    return int(counter[1:].partition(':')[0] or 0)
 
 
 class _Planner:
@@ -150,9 +160,11 @@ class _Planner:
                 self.changes.append(ChainChange(chain, None if created else old, rules, edit_script(old, rules), policies))
             return
         edits = edit_script(old, rules)
+        counters = self.goal.counters.get(chain)
+        if counters and live:
+            edits = _counting_on(edits, live.counters, counters)
         self.changes.append(ChainChange(chain, None if created else old, rules, edits, policies))
         self._list_edits(chain, old, rules, edits)
-        counters = self.goal.counters.get(chain)
         if edits.cost * max(len(old), len(rules)) > REBUILD_ABOVE and old:
             self._rebuild(chain, rules, edits, counters)
         else:
