@@ -30,7 +30,7 @@ class ActionModule(ActionBase):
         if arguments.get('src') is not None:
             arguments['content'] = self._read(arguments.pop('src'))
         elif arguments.get('profile') is not None:
-            arguments['tables'] = self._compile(arguments.pop('profile'), arguments.pop('policy', None))
+            arguments['tables'] = self._compile(arguments.pop('profile'), arguments.pop('policy', None), arguments.get('families'))
         result.update(self._execute_module(module_name='palisade.netfilter.iptables_ruleset', module_args=arguments, task_vars=task_vars))
         return result
 
@@ -43,11 +43,13 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('src: %s: %s' % (source, error)) from error
 
     @staticmethod
-    def _compile(profile: str, policy: t.Any) -> dict[str, t.Any]:
+    def _compile(profile: str, policy: t.Any, families: t.Any) -> dict[str, t.Any]:
         # Imported here: a task that brings its own rules shall not wait for the compiler.
         from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 
+        if isinstance(families, str):
+            families = families.split(',')
         try:
-            return compile_policy(profile, policy or {}).tables
+            return compile_policy(profile, {**({'families': families} if families else {}), **(policy or {})}).tables
         except PalisadeError as error:
             raise AnsibleActionFail('policy: %s' % error) from error

@@ -27,10 +27,15 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variabl
 # Connection plugins that reach the host through its own sshd, without their collection's name.
 SSH_CONNECTIONS = ("libssh", "paramiko", "paramiko_ssh", "smart", "ssh")
 
-LOCKED_OUT = (
-    "Nothing in the policy lets {who} back in{where}. "
-    "Add `firewall_services: {{ssh: {{ports: {port}}}}}` (where it has a `from`, the address belongs there), "
-    "or `firewall_management: {{from: [{address}]}}`; or set `firewall_allow_lockout: true` if that is meant."
+CLOSED_TO_ALL = (
+    "Nothing in the policy lets Ansible's own connection back in (tcp port {port}). "
+    "Add `firewall_services: {{ssh: {{ports: {port}}}}}`, or `firewall_management: {{from: [your address]}}`; "
+    "or set `firewall_allow_lockout: true` if that is meant."
+)
+CLOSED_TO_CLIENT = (
+    "Nothing in the policy lets {address} back in, from which Ansible is connected to tcp port {port}. "
+    "Add it to the `from` of a service on that port, or add `firewall_management: {{from: [{address}]}}`; "
+    "or set `firewall_allow_lockout: true` if that is meant."
 )
 
 
@@ -49,16 +54,11 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
 def firewall_lockout(read: Mapping[str, Any], ssh_connection: str = "", port: Any = 22) -> str:
     """Why the running connection would not be let in again, or nothing when it would be, or when that is unknown."""
     if read["access"] == CLOSED:
-        return LOCKED_OUT.format(who="Ansible's own connection", where=f" (tcp port {port})", port=port, address="...")
+        return CLOSED_TO_ALL.format(port=port)
     client = read_ssh_connection(ssh_connection)
     if read["access"] != LIMITED or client is None or admits(read_policy(read["profile"], read["policy"]), client):
         return ""
-    return LOCKED_OUT.format(
-        who=client.address,
-        where=f", from which Ansible is connected to tcp port {client.port}",
-        port=client.port,
-        address=client.address,
-    )
+    return CLOSED_TO_CLIENT.format(address=client.address, port=client.port)
 
 
 def firewall_rules(policy: Mapping[str, Any], profile: str = "server") -> str:

@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._family import FAMILIES, PREFIXES, families_of
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS, check_characters, find_jump, join, tokenise
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS, check_characters, join, tokenise
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS
 
 POLICIES = ('ACCEPT', 'DROP')
@@ -29,6 +29,8 @@ _SUSPECT = re.compile(r'(?:\A|\s)-(?:[46AIMhV]|[bfnvx][A-Za-z46]|-(?:ip|in|mo|ap
 _CLUSTER = re.compile(r'-[46bfnvx][A-Za-z46]')
 _NUMBER = re.compile(r'[0-9]+\Z')
 _COMMAND_LINE = re.compile(r'-(?:[46AI]|-(?:ap|ins|ipv))')
+#: Quotes around whole words only, none of which looks like an option: then a word is where blanks say.
+_WHOLE_QUOTES = re.compile(r'[^"]*(?:(?<= )"(?!-)(?:[^"\\]|\\.)*"(?= |\Z)[^"]*)*\Z')
 
 
 class DeclaredRule(NamedTuple):
@@ -51,11 +53,10 @@ class DeclaredChain:
 
 
 class Declared:
-    """One family's declaration: table → chain, and per table the jump targets, declared chains or not."""
+    """One family's declaration: table → chain."""
 
     def __init__(self) -> None:
         self.tables: Dict[str, Dict[str, DeclaredChain]] = {}
-        self.targets: Dict[str, Set[str]] = {}
 
     def chain(self, table: str, chain: str) -> DeclaredChain:
         """The chain of that name, made empty where it is not there yet."""
@@ -117,13 +118,10 @@ class Reader:
             raise PalisadeError('%s: chain %s is not declared in table %s (:%s - [0:0] or -N %s): %s' % (
                 where, chain, table, chain, chain, written.strip()))
         number = self._numbers[table, chain] = self._numbers.get((table, chain), 0) + 1
-        jump = find_jump(read.tokens)
         for family in self._families(read, written, where):
             declared = self.declared[family]
             rules = declared.chain(table, chain).rules
             rules.insert(len(rules) if read.position is None else read.position - 1, DeclaredRule(read.text, number, line))
-            if jump is not None:
-                declared.targets.setdefault(table, set()).add(jump.target)
 
     def _families(self, read: _Read, written: str, where: str) -> Iterable[str]:
         if read.family is not None:
@@ -142,14 +140,17 @@ class Reader:
         """Take what is no part of the rule itself off it: an append command and a family prefix."""
         check_characters(written, where)
         text = written.strip(' \t')
-        if text[:3] == '-A ':
-            named, _blank, text = text[3:].lstrip(' \t').partition(' ')
-            text = text.lstrip(' \t')
+        if text[:3] == '-A ' and '\t' not in text:
+            named, _blank, text = text[3:].lstrip(' ').partition(' ')
+            text = text.lstrip(' ')
             chain = self._named_chain(named, chain, written, where)
+        plain = '\t' not in text and ('"' not in text or _WHOLE_QUOTES.match(text)) and not _SUSPECT.search(text)
+        if plain and len(self.families) == 1:
+            return _Read(chain, None, None, (), text)
         tokens = tokenise(text, where)
         read = _Read(chain, None, None, tokens, text)
-        # Quotes may stand anywhere in a word (-"M"): where there are any, the words are asked and not the text.
-        if _SUSPECT.search('\n'.join(tokens) if '"' in text else text):
+        # Quotes may stand anywhere in a word (-"M"): where there are such, the words are asked and not the text.
+        if not plain and _SUSPECT.search('\n'.join(tokens) if '"' in text else text):
             read = self._read_special(tokens, chain, text, where)
         return read._replace(text=join(read.tokens)) if '\t' in read.text else read
 

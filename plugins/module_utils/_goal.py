@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import LONGEST_NAME, DeclaredChain
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._known import RESERVED_NAMES, owner_of_chain, owner_of_rule
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import saved_target
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import jump_among, saved_target
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Chain, Table, Tables
 
 #: nftables refuses a ruleset with more nested jumps than this (NFT_JUMP_STACK_SIZE in the kernel's nf_tables.h).
@@ -184,7 +184,7 @@ def _depth(start: str, chains: Mapping[str, Sequence[str]], depths: Dict[str, in
     stack = [start]
     while stack:
         chain = stack[-1]
-        targets = sorted({target for target in map(saved_target, chains[chain]) if target is not None and target in chains})
+        targets = sorted({target for target in (jump_among(rule, chains) for rule in chains[chain]) if target is not None})
         circle = [target for target in targets if target in stack]
         if circle:
             path = stack[stack.index(circle[0]):] + circle[:1]

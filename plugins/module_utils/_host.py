@@ -213,9 +213,12 @@ class Host:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold the host's one lock. Raises PalisadeError when another run keeps it longer than lock_timeout seconds."""
-        os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
         path = os.path.join(self.run_directory, 'lock')
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise PalisadeError('the lock cannot be taken: %s; changing the packet filter takes root (become: true)' % error) from error
         try:
             _wait_for(descriptor, path, time.monotonic() + self.lock_timeout, self.lock_timeout)
             self._held = (descriptor,)

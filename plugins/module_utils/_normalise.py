@@ -24,6 +24,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal impo
     rule_of_line,
     words,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import possible_targets
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Tables, parse
 
 _SET_OPTIONS = {'--match-set': 1, '--add-set': 1, '--del-set': 1, '--map-set': 1}
@@ -112,10 +113,13 @@ class Normaliser:
         """Chains of others that declared rules jump to, which a rehearsal needs to exist."""
         if self.ownership.scope == 'tables':
             return {}
-        return {table: frozenset(target for target in targets
-                                 if target in live.get(table, {}) and not self.ownership.owns_chain(table, target)
-                                 and target not in BUILTIN_CHAINS[table])
-                for table, targets in declared.targets.items()}
+        found: Dict[str, FrozenSet[str]] = {}
+        for table, chains in declared.tables.items():
+            others = {chain for chain in live.get(table, ()) if chain not in BUILTIN_CHAINS[table] and not self.ownership.owns_chain(table, chain)}
+            if others:
+                found[table] = frozenset(target for data in chains.values() for rule in data.rules
+                                         for target in possible_targets(rule.text) if target in others)
+        return found
 
     def _in_scratch(self, family: str, declared: Declared, names: Names) -> Normalised:
         """Load the rules into chains that nothing jumps to, in the live tables, and take them away again."""

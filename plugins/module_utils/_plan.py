@@ -9,11 +9,13 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 from ansible_collections.palisade.netfilter.plugins.module_utils._edits import Edits, edit_script, edits_around
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Jump, Ownership, TableGoal
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import saved_target
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import jump_among
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Chain, Table, Tables, append_line
 
 #: Edits walk the chain on nft: above this product of operations and rules, one rewrite of the chain is faster (measured).
 REBUILD_ABOVE = 2_000_000
+#: The same where restore takes no counters (ip6tables-nft-restore 1.8.9 leaves them out): there edits may cost seconds, to keep them.
+REBUILD_ABOVE_WITHOUT_COUNTERS = 50_000_000
 
 
 class Operation(NamedTuple):
@@ -70,12 +72,14 @@ class FamilyPlan(NamedTuple):
         return ''.join(['*%s\n%s\nCOMMIT\n' % (plan.table, '\n'.join(plan.lines)) for plan in self.tables if plan.operations])
 
 
-def make_plan(family: str, live: Tables, goals: Mapping[str, TableGoal], ownership: Ownership) -> FamilyPlan:
+def make_plan(family: str, live: Tables, goals: Mapping[str, TableGoal], ownership: Ownership, rebuild_above: int = REBUILD_ABOVE) -> FamilyPlan:
     """The shortest way from `live` to `goals`. A plan without operations says that live is as wanted.
+
+    A chain is written anew where operations times rules are more than `rebuild_above`.
 
     Raises PalisadeError if a rule of somebody else jumps to a chain of ours that would go.
     """
-    return FamilyPlan(family, [_Planner(family, table, live.get(table, {}), goals[table], ownership).plan()
+    return FamilyPlan(family, [_Planner(family, table, live.get(table, {}), goals[table], ownership, rebuild_above).plan()
                                for table in BUILTIN_CHAINS if table in goals])
 
 
@@ -89,10 +93,24 @@ def _packets(counter: str) -> int:
     return int(counter[1:].partition(':')[0] or 0)
 
 
+def lost_counters(plan: FamilyPlan, before: Tables, after: Tables) -> List[Tuple[str, str]]:
+    """Chains, as (table, chain), in which a rule that stayed has counted before and stands at zero after the plan was carried out."""
+    lost = []
+    for table in plan.tables:
+        for change in table.changes:
+            old, new = before.get(table.table, {}).get(change.chain), after.get(table.table, {}).get(change.chain)
+            if old is None or new is None or len(new.counters) != len(change.new or ()):
+                continue
+            if any(new.counters[after_index] == '[0:0]' != old.counters[before_index] for before_index, after_index in change.edits.kept):
+                lost.append((table.table, change.chain))
+    return lost
+
+
 class _Planner:
     """Plans one table. Lines come in the order that restore needs: chains, rules, policies, jumps, then what goes."""
 
-    def __init__(self, family: str, table: str, live: Table, goal: TableGoal, ownership: Ownership) -> None:
+    def __init__(self, family: str, table: str, live: Table, goal: TableGoal, ownership: Ownership, rebuild_above: int) -> None:
+        self.rebuild_above = rebuild_above
         self.family = family
         self.table = table
         self.live = live
@@ -131,10 +149,10 @@ class _Planner:
                 continue
             for number, rule in enumerate(data.rules, 1):
                 ours = chain in BUILTIN_CHAINS[self.table] and self.ownership.is_jump(chain, rule)
-                if saved_target(rule) in stale and not ours:
+                if jump_among(rule, stale) and not ours:
                     raise PalisadeError(
                         '%s, table %s: chain %s is no longer declared, but rule %d of %s, which is not ours, still leads there: -A %s %s' % (
-                            self.family, self.table, saved_target(rule), number, chain, chain, rule))
+                            self.family, self.table, jump_among(rule, stale), number, chain, chain, rule))
 
     def _create_chains(self) -> None:
         for chain in self.goal.chains:
@@ -165,7 +183,7 @@ class _Planner:
             edits = _counting_on(edits, live.counters, counters)
         self.changes.append(ChainChange(chain, None if created else old, rules, edits, policies))
         self._list_edits(chain, old, rules, edits)
-        if edits.cost * max(len(old), len(rules)) > REBUILD_ABOVE and old:
+        if edits.cost * max(len(old), len(rules)) > self.rebuild_above and old:
             self._rebuild(chain, rules, edits, counters)
         else:
             self._edit(chain, len(old), rules, edits, counters)

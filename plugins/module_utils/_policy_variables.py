@@ -59,11 +59,8 @@ def _refuse_nearly_known(key: str) -> None:
     if base in known and (base in MERGED or not parted):
         return
     if base in known:
-        raise PalisadeError(
-            "{}{}: {}{} takes no additions by name; only {} do".format(
-                PREFIX, key, PREFIX, base, ", ".join(PREFIX + name for name in MERGED)
-            )
-        )
+        merging = ", ".join(PREFIX + name for name in MERGED)
+        raise PalisadeError(f"{PREFIX}{key}: {PREFIX}{base} takes no additions by name; only {merging} do")
     inside = [name for name in sorted(_DICTIONARIES) if base.startswith(name + "_")]
     if inside:
         rest = base[len(inside[0]) + 1 :]
@@ -71,7 +68,8 @@ def _refuse_nearly_known(key: str) -> None:
         raise PalisadeError(f"{PREFIX}{key}: unknown variable; did you mean '{PREFIX}{meant}'?")
     close = values.suggestion(base, known, cutoff=0.75)
     if close:
-        raise PalisadeError("{}{}: unknown variable{}".format(PREFIX, key, close.replace("'", "'" + PREFIX, 1)))
+        hint = close.replace("'", "'" + PREFIX, 1)
+        raise PalisadeError(f"{PREFIX}{key}: unknown variable{hint}")
 
 
 def merge(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:

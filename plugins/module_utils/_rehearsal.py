@@ -168,8 +168,11 @@ def as_written(declared: Declared, live: Tables, live_names: Mapping[str, Mappin
         result[table] = {}
         for chain, data in chains.items():
             found = live.get(table, {}).get(names[chain])
-            spelled = {plain_quotes(rule): rule for rule in found.rules} if found else {}
             rules = [retarget(_plain_text(rule.text), names) for rule in data.rules]
+            if found is not None and found.rules == rules:
+                result[table][chain] = found.rules
+                continue
+            spelled = {plain_quotes(rule): rule for rule in found.rules} if found else {}
             result[table][chain] = [spelled.get(plain_quotes(rule), rule) for rule in rules]
     return result
 
@@ -277,7 +280,6 @@ def only_rule(declared: Declared, place: Place) -> Optional[Declared]:
     if place.rule not in declared.tables.get(place.table, {place.chain: DeclaredChain()})[place.chain].rules:
         return None
     single = Declared()
-    single.targets = declared.targets
     for table, chains in declared.tables.items():
         for chain in chains:
             single.chain(table, chain)

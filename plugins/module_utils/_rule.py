@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Container, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 
@@ -14,12 +14,16 @@ LONGEST_RULE = 10_000
 
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f\u2028\u2029]')
 _BLANKS = re.compile(r'[ \t]+')
-_PIECE = re.compile(r'[^ \t"]+|"(?:[^"\\]|\\.)*"|[ \t]+|"')
+_PIECE = re.compile(r'[^ \t"]+|"(?:[^"\\]|\\.)*"|[ \t]+')
 _ESCAPED = re.compile(r'\\(.)')
 _PLAIN_WORD = r'[A-Za-z0-9_./:,!@%+=~*^#\[\]{}()<>|$&;?-]+'
 _PLAIN = re.compile(_PLAIN_WORD + r'\Z')
 _QUOTED_PLAIN = re.compile(r'(?<= )"(%s)"(?= |\Z)' % _PLAIN_WORD)
 _SAVED_JUMP = re.compile(r'(?:\A|(?<= ))-([jg]) ([^ "-][^ "]*)')
+
+#: Any way of writing a jump, as far as it can be told without reading the whole rule.
+_WRITTEN_JUMP = re.compile(r'(?:\A|[ "])(?:-[jg] *|--j[ump]*[ =]|--g[oto]*[ =])"?([^ "]+)')
+_CLOSED = re.compile(r'[^"]*(?:"(?:[^"\\]|\\.)*"[^"]*)*\Z')
 
 #: Options whose value is free text, so that a value spelled like an option is not taken for one.
 TEXT_OPTIONS = frozenset((
@@ -61,11 +65,10 @@ def tokenise(text: str, where: str = 'rule') -> List[str]:
     """
     if '"' not in text:
         return text.split() if text.isascii() else [piece for piece in _BLANKS.split(text) if piece]
+    check_quotes(text, where)
     tokens: List[str] = []
     current: Optional[str] = None
     for piece in _PIECE.findall(text):
-        if piece == '"':
-            raise PalisadeError('%s: a double quote is opened and never closed in: %s' % (where, text))
         if piece[0] in ' \t':
             if current is not None:
                 tokens.append(current)
@@ -78,6 +81,12 @@ def tokenise(text: str, where: str = 'rule') -> List[str]:
     if current is not None:
         tokens.append(current)
     return tokens
+
+
+def check_quotes(text: str, where: str) -> None:
+    """Raise PalisadeError on a quote that is never closed."""
+    if '"' in text and not _CLOSED.match(text):
+        raise PalisadeError('%s: a double quote is opened and never closed in: %s' % (where, text))
 
 
 def quote(token: str) -> str:
@@ -148,10 +157,26 @@ def _balanced(text: str) -> bool:
 
 def retarget(rule: str, names: Mapping[str, str]) -> str:
     """A saved rule with its jump renamed where `names` has the target, and everything else as it was."""
+    if jump_among(rule, names) is None:
+        return rule
     found = _saved_jump(rule)
     if found is None or found.group(2) not in names:
         return rule
     return '%s%s%s' % (rule[:found.start(2)], names[found.group(2)], rule[found.end(2):])
+
+
+def jump_among(rule: str, names: Container[str]) -> Optional[str]:
+    """The target of a saved rule if it is one of `names`. Rules are only read word by word where that can be."""
+    for candidate in _SAVED_JUMP.finditer(rule):
+        if candidate.group(2) in names:
+            target = saved_target(rule)
+            return target if target is not None and target in names else None
+    return None
+
+
+def possible_targets(text: str) -> List[str]:
+    """Everything in a rule as written that may be the target of its jump, in any spelling; perhaps more than that."""
+    return _WRITTEN_JUMP.findall(text)
 
 
 def retarget_written(text: str, names: Mapping[str, str]) -> str:

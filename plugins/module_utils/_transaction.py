@@ -30,7 +30,13 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
-from ansible_collections.palisade.netfilter.plugins.module_utils._plan import FamilyPlan, make_plan
+from ansible_collections.palisade.netfilter.plugins.module_utils._plan import (
+    REBUILD_ABOVE,
+    REBUILD_ABOVE_WITHOUT_COUNTERS,
+    FamilyPlan,
+    lost_counters,
+    make_plan,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal import with_addresses, words
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Table, Tables
 
@@ -51,6 +57,7 @@ class Request(NamedTuple):
     rehearsal: str
     foreign: str
     check_mode: bool
+    diff_mode: bool
     tables: Optional[Mapping[str, Any]] = None
     content: Optional[str] = None
 
@@ -142,7 +149,11 @@ class _Run:
         elif normalised.how == 'scratch':
             check_jumps(family, goals)
         self._check_others(family, live, goals)
-        return Work(family, live, goals, make_plan(family, live, goals, self.ownership), normalised.how)
+        return Work(family, live, goals, self._plan(family, live, goals), normalised.how)
+
+    def _plan(self, family: str, live: Tables, goals: Mapping[str, TableGoal]) -> FamilyPlan:
+        takes_counters = self.host.backend == 'legacy' or family == 'ipv4'
+        return make_plan(family, live, goals, self.ownership, REBUILD_ABOVE if takes_counters else REBUILD_ABOVE_WITHOUT_COUNTERS)
 
     def _ours(self, table: str, live: Table) -> bool:
         if self.request.scope == 'tables':
@@ -151,6 +162,8 @@ class _Run:
                    for chain, data in live.items())
 
     def _leave_used_hooks(self, declared: Declared, live: Tables) -> None:
+        if self.request.scope == 'tables':  # nobody else's rules stay, so no hook is in use
+            return
         for table, chains in declared.tables.items():
             for chain in [chain for chain, data in chains.items() if data.only_if_unused]:
                 if hook_in_use(chain, live.get(table, {}).get(chain), self.ownership):
@@ -220,19 +233,22 @@ class _Run:
             if missing:
                 raise PalisadeError('%s: fewer rules arrived than were sent in %s' % (work.family, ', '.join(missing)))
             return
-        left = make_plan(work.family, live, work.goals, self.ownership)
+        left = self._plan(work.family, live, work.goals)
         if left.operations:
             raise PalisadeError('%s: what was read back is not what was sent:\n%s' % (
                 work.family, ''.join(entry['prepared'] for entry in diff_of(left))))
+        for table, chain in lost_counters(work.plan, work.live, live):
+            self.warnings.append('%s: the counters of %s %s start from zero: the chain was written anew, and this %s-restore takes no counters' % (
+                work.family, table, chain, 'ip6tables' if work.family == 'ipv6' else 'iptables'))
 
     def _put_back(self, works: Sequence[Work], error: PalisadeError) -> None:
         """Put every family back as it was before, counters included, and raise."""
         failures = []
         for work in works:
             goals = {table: snapshot_goal(table, work.live.get(table, {}), goal, self.ownership) for table, goal in work.goals.items()}
-            plan = make_plan(work.family, self.host.live(work.family), goals, self.ownership)
+            plan = self._plan(work.family, self.host.live(work.family), goals)
             result = self.host.restore(work.family, plan.text) if plan.operations else Result(0, '', '')
-            left = make_plan(work.family, self.host.live(work.family), goals, self.ownership)
+            left = self._plan(work.family, self.host.live(work.family), goals)
             if left.operations:
                 failures.append('%s: %s\n%s' % (work.family, words(result.errors), ''.join(entry['prepared'] for entry in diff_of(left))))
         if failures:
@@ -245,9 +261,10 @@ class _Run:
     def _result(self, works: Sequence[Work]) -> Dict[str, Any]:
         operations = [operation for work in works for operation in work.plan.operations]
         modes = {work.rehearsal for work in works}
+        diff = {'diff': [entry for work in works for entry in diff_of(work.plan)]} if self.request.diff_mode else {}
         return {
+            **diff,
             'changed': bool(operations),
-            'diff': [entry for work in works for entry in diff_of(work.plan)],
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),
             'rehearsal': next((mode for mode in ('text', 'scratch', 'namespace') if mode in modes), 'none'),

@@ -111,6 +111,10 @@ notes:
   - Host names in C(-s) and C(-d) are resolved once, on the managed host, when the rules are loaded.
   - The targets IDLETIMER and LED carry names that are global to the kernel, so rehearsing them would touch the live object.
     Their matches are rehearsed and the target is compared as text; write its options as C(iptables-save) prints them.
+  - Rules that stay keep their packet and byte counters. A chain in which very many rules move is written anew with the counters it had;
+    C(ip6tables-nft-restore) 1.8.9 takes no counters, so there such a chain's start from zero, and a warning says so.
+  - Should an apply fail halfway, every table of both families is put back as it was. Should the module be killed halfway, each table
+    is old or new, and the next run makes them one again and says so.
   - On the managed host the module needs Python's standard library, iptables and, for rules with sets, ipset.
 seealso:
   - module: ansible.builtin.iptables
@@ -247,7 +251,7 @@ def main() -> None:
     try:
         request = Request(
             name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
-            rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode,
+            rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
             tables=options['tables'], content=options['content'])
         if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
             raise PalisadeError('state: present needs one of tables, content, src or profile (the last two are read on the controller)')

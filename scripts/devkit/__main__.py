@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command lines: ``test [GROUP ...]``, ``image [SUITE]``, ``venv``. Arguments in, exit status out."""
+"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE]``, ``venv``. Arguments in, exit status out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import IO
 
-from . import engine, groups, report, venvs
+from . import demo, engine, groups, report, venvs
 from .report import GroupReport, NotRun, Outcome
 from .shell import CACHE, LOGS, SetupError, failed_commands, say
 
@@ -31,7 +31,7 @@ def main() -> int:
     arguments = _arguments()
     LOGS.mkdir(parents=True, exist_ok=True)
     try:
-        return {"test": _test, "image": _image, "venv": _venv}[arguments.command](arguments)
+        return {"test": _test, "demo": _demo, "image": _image, "venv": _venv}[arguments.command](arguments)
     except SetupError as error:
         say(str(error))
         return 1
@@ -42,6 +42,9 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     test = commands.add_parser("test", help="run the groups of tests named, or all", prog="scripts/test")
     test.add_argument("groups", nargs="*", metavar="GROUP", choices=[[], *groups.GROUPS], help=", ".join(groups.GROUPS))
+    show = commands.add_parser("demo", help="show the main job on a throwaway host, or check your own hosts", prog="scripts/demo")
+    show.add_argument("inventory", nargs="?", help="check the hosts of this inventory, and change nothing")
+    show.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTION", help="for ansible-playbook, such as --limit HOST or -K")
     image = commands.add_parser("image", help="build the image of a test machine")
     image.add_argument("suite", nargs="?", default=groups.SUITE, help="a Debian release (default: %(default)s)")
     commands.add_parser("venv", help="make the virtual environment of the tools and print where it is")
@@ -60,6 +63,10 @@ def _test(arguments: argparse.Namespace) -> int:
     lines, good = report.summary(reports, strict=strict)
     say("\n".join(lines))
     return 0 if good else 1
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    return demo.run([arguments.inventory, *arguments.options] if arguments.inventory else [])
 
 
 def _run_group(name: str) -> GroupReport:

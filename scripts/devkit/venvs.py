@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -25,6 +26,15 @@ def tools(log: IO[str]) -> Path:
         return _environment("venv", machine.controller_python(log), REQUIREMENTS / "tools.txt", log)
 
 
+def ansible(log: IO[str]) -> Path:
+    """Return a virtual environment with Ansible: the one of the tools if it is there, else a small one."""
+    with _lock:
+        python = machine.controller_python(log)
+        if _is_current(CACHE / "venv", python, REQUIREMENTS / "tools.txt"):
+            return CACHE / "venv"
+        return _environment("venv-ansible", python, REQUIREMENTS / "ansible-core.txt", log)
+
+
 def oldest(python: str, log: IO[str]) -> Path:
     """Return a virtual environment of an old Python with pytest alone."""
     version = machine.version_of(python)
@@ -34,9 +44,7 @@ def oldest(python: str, log: IO[str]) -> Path:
 
 def _environment(name: str, python: str, requirements: Path, log: IO[str]) -> Path:
     path = CACHE / name
-    stamp = path / "stamp"
-    wanted = hashlib.sha256(f"{path} {machine.version_of(python)}\n{requirements.read_text()}".encode()).hexdigest()
-    if stamp.is_file() and stamp.read_text() == wanted and machine.version_of(str(path / "bin" / "python")):
+    if _is_current(path, python, requirements):
         return path
     shutil.rmtree(path, ignore_errors=True)
     if run([python, "-m", "venv", str(path)], log) != 0:
@@ -44,5 +52,20 @@ def _environment(name: str, python: str, requirements: Path, log: IO[str]) -> Pa
     pip = [str(path / "bin" / "python"), "-m", "pip", "--quiet", "install", "--requirement", str(requirements)]
     if run(pip, log) != 0:
         raise SetupError(f"pip could not install {requirements.relative_to(ROOT)}")
-    stamp.write_text(wanted)
+    (path / "stamp").write_text(_stamp(path, python, requirements))
     return path
+
+
+def _is_current(path: Path, python: str, requirements: Path) -> bool:
+    stamp = path / "stamp"
+    if not stamp.is_file() or stamp.read_text() != _stamp(path, python, requirements):
+        return False
+    return machine.version_of(str(path / "bin" / "python")) is not None
+
+
+def _stamp(path: Path, python: str, requirements: Path) -> str:
+    """What an environment was made of."""
+    wanted = requirements.read_text()
+    for name in re.findall(r"^-r +(\S+)", wanted, re.MULTILINE):
+        wanted += (REQUIREMENTS / name).read_text()
+    return hashlib.sha256(f"{path} {machine.version_of(python)}\n{wanted}".encode()).hexdigest()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .cases import BOTH_BACKENDS, CASES
 from .report import Result, machine, markdown_table, progress, text_table
-from .tasks import Bench, Failure
+from .tasks import Bench, TaskError
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
                 progress(f"{case}, {backend}")
                 try:
                     results += CASES[case](bench, backend, arguments.rounds)
-                except Failure as failure:
+                except TaskError as failure:
                     sys.stderr.write(f"benchmarks: {failure}\n")
                     return 2
     print(f"{outline}\n\n{text_table(results)}")

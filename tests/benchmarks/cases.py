@@ -61,15 +61,19 @@ def _file(bench: Bench, count: int, *, typed: bool = False, kind: str = "") -> P
 
 def unchanged(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     """10,000 rules that are there already, against iptables_state with the same file."""
-    for typed in (False, True):
-        title = f"{backend}: 10,000 rules, unchanged" + (", other spelling" if typed else "")
-        source = _file(bench, 10_000, typed=typed)
-        with bench.hosts(backend, 2) as (own, other):
-            bench.apply(own, source)
-            bench.restore(other, source)
-            ours, theirs = alternate(title, rounds, lambda: bench.apply(own, source, changed=False),
-                                     lambda: bench.restore(other, source, changed=False))
-        yield timed(title, ours, "iptables_state", theirs, at_most=None if typed else 0.6)
+    yield _unchanged(bench, backend, rounds, typed=False)
+    yield _unchanged(bench, backend, rounds, typed=True)
+
+
+def _unchanged(bench: Bench, backend: str, rounds: int, *, typed: bool) -> Result:
+    title = f"{backend}: 10,000 rules, unchanged" + (", other spelling" if typed else "")
+    source = _file(bench, 10_000, typed=typed)
+    with bench.hosts(backend, 2) as (own, other):
+        bench.apply(own, source)
+        bench.restore(other, source)
+        ours, theirs = alternate(title, rounds, lambda: bench.apply(own, source, changed=False),
+                                 lambda: bench.restore(other, source, changed=False))
+    return timed(title, ours, "iptables_state", theirs, at_most=None if typed else 0.6)
 
 
 def first(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:

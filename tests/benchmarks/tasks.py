@@ -33,7 +33,7 @@ class Seconds(NamedTuple):
     processor: float
 
 
-class Failure(Exception):
+class TaskError(Exception):
     """A task that was to be measured did not do what it should."""
 
 
@@ -66,20 +66,20 @@ class Bench:
 
     def module(self, host: Host, module: str, arguments: Mapping[str, Any] | None = None, *, changed: bool | None = None,
                python: str = PYTHON) -> Seconds:
-        """Run one module by `ansible` and return what it took. Raises Failure unless it says `changed` as expected."""
+        """Run one module by `ansible` and return what it took. Raises TaskError unless it says `changed` as expected."""
         argv = ["ansible", "localhost", "-c", "local", "-e", f"ansible_python_interpreter={python}", "-m", module]
         seconds, done = self._timed(host, [*argv, "-a", json.dumps(arguments)] if arguments else argv)
         said = done.stdout.partition(" ")[2].partition(" =>")[0].strip("| ")
         if done.returncode != 0 or (changed is not None and said != ("CHANGED" if changed else "SUCCESS")):
-            raise Failure(f"{module} {arguments}: expected changed={changed}, got {said}:\n{done.stdout[:2_000]}\n{done.stderr[:2_000]}")
+            raise TaskError(f"{module} {arguments}: expected changed={changed}, got {said}:\n{done.stdout[:2_000]}\n{done.stderr[:2_000]}")
         return seconds
 
     def playbook(self, host: Host, path: Path, *, changed: int) -> Seconds:
-        """Run a playbook and return what it took. Raises Failure unless it ends with changed=`changed`."""
+        """Run a playbook and return what it took. Raises TaskError unless it ends with changed=`changed`."""
         argv = ["ansible-playbook", "-i", "localhost,", "-c", "local", "-e", f"ansible_python_interpreter={PYTHON}", str(path)]
         seconds, done = self._timed(host, argv)
         if done.returncode != 0 or f"changed={changed} " not in done.stdout:
-            raise Failure(f"{path.name}: expected changed={changed}:\n{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}")
+            raise TaskError(f"{path.name}: expected changed={changed}:\n{done.stdout[-2_000:]}\n{done.stderr[-2_000:]}")
         return seconds
 
     def apply(self, host: Host, source: Path, *, changed: bool = True, python: str = PYTHON) -> Seconds:

@@ -126,9 +126,7 @@ def apply(host: Host, **policy: Any) -> None:
 
 def hits(host: Host, comment: str, family: str = "ipv4") -> int:
     """Count the packets that the rule with this comment has met."""
-    (line,) = [
-        x for x in host.save(family, counters=True).splitlines() if f'"{comment}"' in x or f"--comment {comment} " in x
-    ]
+    (line,) = [x for x in host.save(family, counters=True).splitlines() if f'"{comment}"' in x or f"--comment {comment} " in x]
     return int(line[1 : line.index(":")])
 
 
@@ -174,7 +172,7 @@ def test_a_connection_that_conntrack_knows_lives_on(host: Host, client: Host, fa
 def test_a_neighbour_is_found_again(host: Host, client: Host, family: str) -> None:
     apply(host)
     with listening(host, 22):
-        for _ in range(2):
+        for _time in range(2):
             assert connect(client, family, 22) == "accepted"
             host.run("ip", "neighbour", "flush", "all")
             client.run("ip", "neighbour", "flush", "all")

@@ -9,7 +9,8 @@ command running on a second later, as an orphan does.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .host import COMMANDS, PID_FILE, SHIMS, Host, ModuleResult, finish
@@ -62,22 +63,24 @@ def _order(host: Host, moment: str, number: int) -> None:
     host.run("sh", "-euc", script)
 
 
-def _through(environment: Mapping[str, str]) -> list[str]:
+def start_watched(
+    host: Host, *, environment: Mapping[str, str] | None = None, through: Sequence[str] = (), **options: Any
+) -> subprocess.Popen[str]:
+    """Start the module with the wrappers in its PATH."""
     path = f"{DIRECTORY}/bin:{SHIMS}:/usr/sbin:/usr/bin:/sbin:/bin"
-    return ["env", f"PATH={path}", *(f"{name}={value}" for name, value in environment.items())]
+    variables = [f"{name}={value}" for name, value in (environment or {}).items()]
+    return host.start_module(options, through=[*through, "env", f"PATH={path}", *variables])
 
 
-def run_watched(host: Host, *, environment: Mapping[str, str] | None = None, **options: Any) -> ModuleResult:
-    """Run the module with the wrappers in its PATH."""
-    return finish(host.start_module(options, through=_through(environment or {})))
+def run_watched(host: Host, **options: Any) -> ModuleResult:
+    """Run the module with the wrappers in its PATH; see start_watched."""
+    return finish(start_watched(host, **options))
 
 
-def killed_at(
-    host: Host, moment: str, number: int, *, environment: Mapping[str, str] | None = None, **options: Any
-) -> ModuleResult:
-    """Run the module and kill it at its external command `number` (from 1)."""
+def killed_at(host: Host, moment: str, number: int, **options: Any) -> ModuleResult:
+    """Run the module and kill it at its external command `number` (from 1); see start_watched."""
     _order(host, moment, number)
-    result = run_watched(host, environment=environment, **options)
+    result = run_watched(host, **options)
     _order(host, "never", 0)
     return result
 

@@ -137,8 +137,6 @@ def test_a_chain_is_declared_in_both_families_even_if_its_rules_are_for_one() ->
     for family in BOTH:
         assert list(reader.declared[family].tables['filter']) == ['INPUT', 'WEB']
         assert reader.declared[family].tables['filter']['INPUT'].policy == 'DROP'
-    assert reader.declared['ipv4'].targets == {'filter': {'WEB'}}
-    assert reader.declared['ipv6'].targets == {}
 
 
 @pytest.mark.parametrize(('asked', 'families'), [
@@ -201,7 +199,6 @@ def test_content_is_what_iptables_save_prints() -> None:
     assert declared.tables['filter']['INPUT'].policy == 'DROP'
     assert declared.tables['filter']['WEB'].policy is None
     assert [rule.line for rule in declared.tables['filter']['INPUT'].rules] == [5]
-    assert declared.targets == {'filter': {'WEB', 'ACCEPT'}, 'nat': {'MASQUERADE'}}
 
 
 def test_content_may_make_chains_and_policies_by_command() -> None:
@@ -231,6 +228,7 @@ BAD_RULES = [
     ('-m comment --comment --comment -M/tmp/program', PROGRAM),
     ('-"M" /tmp/program -j ACCEPT', PROGRAM),
     ('"\\-M/tmp/program" -j ACCEPT', PROGRAM),
+    ('-p tcp "\\-M/tmp/program" -j ACCEPT', PROGRAM),
     ('--"modprobe=/tmp/program" -j ACCEPT', PROGRAM),
     ('-vM /tmp/program -j ACCEPT', PROGRAM),
     ('-fnM/tmp/program -j ACCEPT', PROGRAM),
@@ -251,6 +249,14 @@ def test_a_bad_rule_in_tables_is_refused_by_table_chain_number_and_reason(rule: 
     assert message.startswith('tables: table filter, chain INPUT, rule 3: ')
     assert reason in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize(('rule', 'reason'), [case for case in BAD_RULES if 'both' not in case[1] and 'another' not in case[1]])
+def test_the_same_with_one_family_only(rule: str, reason: str) -> None:
+    with pytest.raises(PalisadeError) as caught:
+        from_tables(rule, families=['ipv6'])
+    assert str(caught.value).startswith('tables: table filter, chain INPUT, rule 1: ')
+    assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize(('rule', 'reason'), [case for case in BAD_RULES if '\n' not in case[0] and 'FORWARD' not in case[0]])

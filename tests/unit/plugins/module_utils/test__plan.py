@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import re
 from typing import Any, Dict, List, Sequence, Tuple
-from unittest.mock import patch
 
 import pytest
-from ansible_collections.palisade.netfilter.plugins.module_utils import _plan
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import DeclaredChain
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Ownership, TableGoal, snapshot_goal, table_goal
-from ansible_collections.palisade.netfilter.plugins.module_utils._plan import FamilyPlan, make_plan
+from ansible_collections.palisade.netfilter.plugins.module_utils._plan import REBUILD_ABOVE, FamilyPlan, Operation, lost_counters, make_plan
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_kernel import HOOKS, MemoryKernel
 from ansible_collections.palisade.netfilter.tests.unit.support.situations import (
@@ -40,13 +38,13 @@ WHOLE = Ownership('palisade', 'tables')
 DISTINCT = st.lists(st.sampled_from(['-p tcp -m tcp --dport %d -j DROP' % index for index in range(8)]), unique=True)
 
 #: By edits, and by writing every changed chain anew.
-WAYS = pytest.mark.parametrize('rebuild_above', [_plan.REBUILD_ABOVE, 0], ids=['edits', 'rebuild'])
+WAYS = pytest.mark.parametrize('rebuild_above', [REBUILD_ABOVE, 0], ids=['edits', 'rebuild'])
 
 
-def planned(situation: Situation, ownership: Ownership = OWNERSHIP) -> Tuple[FamilyPlan, Dict[str, TableGoal]]:
+def planned(situation: Situation, ownership: Ownership = OWNERSHIP, rebuild_above: int = REBUILD_ABOVE) -> Tuple[FamilyPlan, Dict[str, TableGoal]]:
     live = live_of(situation.kernel)
     goals = goals_of(situation.wish, live, ownership)
-    return make_plan(FAMILY, live, goals, ownership), goals
+    return make_plan(FAMILY, live, goals, ownership, rebuild_above), goals
 
 
 def longest(old: Sequence[str], new: Sequence[str]) -> int:
@@ -80,9 +78,8 @@ def foreign_rules(state: State) -> Dict[str, Any]:
 @WAYS
 @given(situation=situations())
 def test_our_chains_become_what_is_wanted(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        plan, goals = planned(situation)
-        found = own_chains(state_of(after(situation.kernel, plan)))
+    plan, goals = planned(situation, rebuild_above=rebuild_above)
+    found = own_chains(state_of(after(situation.kernel, plan)))
     for table, canonical in situation.wish[1].items():
         assert found.get(table, {}) == {'palisade-%s' % chain: rules for chain, rules in canonical.items()}
         assert goals[table].chains == {'palisade-%s' % chain: rules for chain, rules in canonical.items()}
@@ -91,8 +88,7 @@ def test_our_chains_become_what_is_wanted(rebuild_above: int, situation: Situati
 @WAYS
 @given(situation=situations())
 def test_other_peoples_chains_rules_and_counters_stay(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        changed = after(situation.kernel, planned(situation)[0])
+    changed = after(situation.kernel, planned(situation, rebuild_above=rebuild_above)[0])
     assert foreign_rules(state_of(changed)) == foreign_rules(state_of(situation.kernel))
 
 
@@ -128,8 +124,7 @@ def test_declared_policies_are_set_and_others_are_as_they_were_found(situation: 
 @WAYS
 @given(situation=situations())
 def test_rules_that_stay_keep_their_counters(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        before, state = state_of(situation.kernel), state_of(after(situation.kernel, planned(situation)[0]))
+    before, state = state_of(situation.kernel), state_of(after(situation.kernel, planned(situation, rebuild_above=rebuild_above)[0]))
     for table, chains in before.items():
         for name, (_policy, _packets, old) in chains.items():
             new = state[table].get(name, (None, '', []))[2]
@@ -142,9 +137,8 @@ def test_rules_that_stay_keep_their_counters(rebuild_above: int, situation: Situ
 @WAYS
 @given(situation=situations())
 def test_the_second_plan_is_empty(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        changed = after(situation.kernel, planned(situation)[0])
-        second, _goals = planned(Situation(changed, situation.wish))
+    changed = after(situation.kernel, planned(situation, rebuild_above=rebuild_above)[0])
+    second, _goals = planned(Situation(changed, situation.wish), rebuild_above=rebuild_above)
     assert second.operations == []
     assert second.text == ''
 
@@ -173,7 +167,7 @@ def test_the_operations_as_data_say_the_same(situation: Situation) -> None:
         assert chains == ({name: rules_of(data[2]) for name, data in state[table].items()} if table in state else {hook: [] for hook in HOOKS[table]})
 
 
-def _follow(chains: Dict[str, List[str]], operation: _plan.Operation) -> None:
+def _follow(chains: Dict[str, List[str]], operation: Operation) -> None:
     rules = chains.setdefault(operation.chain, []) if operation.action == 'create_chain' else chains[operation.chain]
     position = (operation.position or 0) - 1
     if operation.action == 'delete':
@@ -220,10 +214,11 @@ def packets(counter: str) -> int:
     return int(counter.strip('[]').split(':')[0] or 0)
 
 
-def put_back(situation: Situation, ownership: Ownership, changed: MemoryKernel, goals: Dict[str, TableGoal]) -> MemoryKernel:
+def put_back(situation: Situation, ownership: Ownership, changed: MemoryKernel, goals: Dict[str, TableGoal],
+             rebuild_above: int = REBUILD_ABOVE) -> MemoryKernel:
     before = live_of(situation.kernel)
     back = {table: snapshot_goal(table, before.get(table, {}), goal, ownership) for table, goal in goals.items()}
-    plan = make_plan(FAMILY, live_of(changed), back, ownership)
+    plan = make_plan(FAMILY, live_of(changed), back, ownership, rebuild_above)
     restored = after(changed, plan)
     assert make_plan(FAMILY, live_of(restored), back, ownership).operations == []
     return restored
@@ -232,9 +227,8 @@ def put_back(situation: Situation, ownership: Ownership, changed: MemoryKernel, 
 @WAYS
 @given(situation=situations())
 def test_the_snapshot_puts_everything_back_and_no_rule_counts_less_than_before(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        plan, goals = planned(situation)
-        restored = put_back(situation, OWNERSHIP, after(situation.kernel, plan), goals)
+    plan, goals = planned(situation, rebuild_above=rebuild_above)
+    restored = put_back(situation, OWNERSHIP, after(situation.kernel, plan), goals, rebuild_above)
     assert_back(state_of(restored), state_of(situation.kernel))
 
 
@@ -244,9 +238,8 @@ def test_rules_that_only_changed_places_come_back_with_their_own_counters(rebuil
     kernel = MemoryKernel(FAMILY)
     assert kernel.restore(many(old)).status == 0
     situation = Situation(kernel, ({'filter': {'INPUT': DeclaredChain()}}, {'filter': {'INPUT': new}}))
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        plan, goals = planned(situation)
-        restored = put_back(situation, OWNERSHIP, after(kernel, plan), goals)
+    plan, goals = planned(situation, rebuild_above=rebuild_above)
+    restored = put_back(situation, OWNERSHIP, after(kernel, plan), goals, rebuild_above)
     assert state_of(restored) == state_of(kernel)
 
 
@@ -273,10 +266,9 @@ def test_absent_leaves_the_host_as_if_we_had_never_been_there(kernel: MemoryKern
 @WAYS
 @given(situation=situations(scope='tables'))
 def test_a_whole_table_becomes_exactly_what_is_wanted(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        plan, _goals = planned(situation, WHOLE)
-        changed = after(situation.kernel, plan)
-        second, _again = planned(Situation(changed, situation.wish), WHOLE)
+    plan, _goals = planned(situation, WHOLE, rebuild_above)
+    changed = after(situation.kernel, plan)
+    second, _again = planned(Situation(changed, situation.wish), WHOLE)
     before, state = state_of(situation.kernel), state_of(changed)
     for table in HOOKS:
         if table not in situation.wish[0]:
@@ -296,9 +288,8 @@ def test_a_whole_table_becomes_exactly_what_is_wanted(rebuild_above: int, situat
 @WAYS
 @given(situation=situations(scope='tables'))
 def test_the_snapshot_puts_whole_tables_back_counters_included(rebuild_above: int, situation: Situation) -> None:
-    with patch.object(_plan, 'REBUILD_ABOVE', rebuild_above):
-        plan, goals = planned(situation, WHOLE)
-        restored = put_back(situation, WHOLE, after(situation.kernel, plan), goals)
+    plan, goals = planned(situation, WHOLE, rebuild_above)
+    restored = put_back(situation, WHOLE, after(situation.kernel, plan), goals, rebuild_above)
     assert_back(state_of(restored), state_of(situation.kernel))
 
 
@@ -417,3 +408,19 @@ def test_a_foreign_chain_that_is_called_like_ours_may_not_lead_there_either() ->
             '-A WEB -j palisade-WEB\nCOMMIT\n')
     with pytest.raises(PalisadeError, match='chain palisade-WEB is no longer declared, but rule 1 of WEB, which is not ours, still leads there'):
         plan_for(live, 'filter', {'INPUT': None}, {'INPUT': []})
+
+
+@WAYS
+@given(situation=situations())
+def test_no_chain_is_said_to_have_lost_counters_where_restore_takes_them(rebuild_above: int, situation: Situation) -> None:
+    plan, _goals = planned(situation, rebuild_above=rebuild_above)
+    assert lost_counters(plan, live_of(situation.kernel), live_of(after(situation.kernel, plan))) == []
+
+
+def test_a_chain_whose_counters_restore_left_out_is_named() -> None:
+    before = tables_from(many(RULES[:5]))
+    goal = table_goal('filter', {'INPUT': DeclaredChain()}, {'INPUT': RULES[1:6]}, before['filter'], OWNERSHIP)
+    plan = make_plan(FAMILY, before, {'filter': goal}, OWNERSHIP, 0)
+    kept, dropped = tables_from(many(RULES[1:6])), tables_from(re.sub(r'\[\d+:\d+\]', '[0:0]', many(RULES[1:6])))
+    assert lost_counters(plan, before, kept) == []
+    assert lost_counters(plan, before, dropped) == [('filter', 'palisade-INPUT')]

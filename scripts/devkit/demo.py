@@ -1,0 +1,194 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``scripts/demo``: the main job on a throwaway host, step by step, with every expectation checked; or a check of real hosts."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Sequence
+
+from . import machine, venvs
+from .shell import CACHE, HOME, LOGS, ROOT, say
+from .throwaway import Host, connect
+
+PACKAGES = ["iptables", "iproute2", "util-linux"]
+PLAYBOOK = Path("playbooks", "site.yml")
+INVENTORY = """\
+servers:
+  hosts:
+    demo:
+      # What makes it a firewall: ssh comes with the profile, https is added.
+      firewall_services:
+        https: {}
+      # How to get there: Ansible runs on the throwaway host itself.
+      ansible_connection: local
+      ansible_become: false
+      ansible_python_interpreter: %s
+      ansible_remote_tmp: /run/ansible
+"""
+SERVER = {"IPv4": "192.0.2.10", "IPv6": "2001:db8::10"}
+CLIENT = {"IPv4": "192.0.2.20", "IPv6": "2001:db8::20"}
+PREFIX = {"IPv4": 24, "IPv6": 64}
+IPTABLES = {"IPv4": "iptables", "IPv6": "ip6tables"}
+
+TRAFFIC = (("ssh", 22, True), ("https", 443, True), ("something else", 8080, False), ("ping", 0, True))
+"""What the client tries: name, TCP port (0: ping), whether the declaration lets it in."""
+
+VERDICTS = {True: "answers", False: "no answer"}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Show the job on a throwaway host, or check the hosts of an inventory."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    if arguments:
+        return _check_inventory(arguments)
+    begin = time.monotonic()
+    say("palisade.netfilter: a server's packet filter, declared, on a throwaway host.\n"
+        "It lives in network namespaces of this machine, whose own firewall is not touched.")
+    story = _Story()
+    story.tell()
+    return story.close(time.monotonic() - begin)
+
+
+def _ansible() -> Path:
+    with (LOGS / "demo.log").open("w") as log:
+        machine.install_packages(PACKAGES, log)
+        return venvs.ansible(log)
+
+
+def _check_inventory(arguments: Sequence[str]) -> int:
+    """Run the playbook against real hosts, in check mode and nothing else."""
+    with (LOGS / "demo.log").open("w") as log:
+        venv = venvs.ansible(log)
+    options = ["-i", *arguments, "--check", "--diff"]
+    say(f"Check only: what {PLAYBOOK} would change on the hosts of the group 'servers'. Nothing is changed.\n"
+        f"$ ansible-playbook {PLAYBOOK} {shlex.join(options)}")
+    argv = [str(venv / "bin" / "ansible-playbook"), str(ROOT / PLAYBOOK), *options]
+    status = subprocess.run(argv, env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, check=False).returncode
+    if status != 0:
+        say("The check ended with an error, see above.")
+        return status
+    say("Nothing has been changed. An apply that takes itself back when it cuts you off does not exist yet, nor do rules that\n"
+        "outlive a reboot: try one host first, and keep a console at hand. To apply:\n"
+        f"  ansible-playbook {PLAYBOOK} -i {shlex.quote(arguments[0])} --diff --limit HOST")
+    return 0
+
+
+class _Story:
+    """The steps in order, and what did not come out as it should."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+        self.expectations = 0
+        self.disappointments: list[str] = []
+        self.families = [family for family in SERVER if family == "IPv4" or Path("/proc/net/if_inet6").exists()]
+
+    def tell(self) -> None:
+        self.step("Set up (the first time takes a minute; log in .cache/logs/demo.log)")
+        self.venv = _ansible()
+        self.inventory = CACHE / "demo" / "inventory.yml"
+        self.inventory.parent.mkdir(exist_ok=True)
+        self.inventory.write_text(INVENTORY % sys.executable)
+        HOME.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as stack:
+            self.server, self.client = (stack.enter_context(Host(self._variables())) for _ in range(2))
+            addresses = [[f"{place[family]}/{PREFIX[family]}" for family in self.families] for place in (SERVER, CLIENT)]
+            connect(self.server, addresses[0], self.client, addresses[1])
+            stack.enter_context(self.server.listening(*(port for _name, port, _passes in TRAFFIC if port)))
+            say(f"  a server ({', '.join(SERVER[family] for family in self.families)}) with listeners, a client at the other end of a cable\n"
+                f"  its inventory, {self.inventory.relative_to(ROOT)}:")
+            say("".join(f"    {line}\n" for line in self.inventory.read_text().splitlines()).rstrip("\n"))
+            self._on_the_host()
+
+    def _variables(self) -> dict[str, str]:
+        path = os.pathsep.join([str(self.venv / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+        return {
+            "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_DISPLAY_OK_HOSTS": "false", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+            "ANSIBLE_HOME": str(HOME / ".ansible"), "HOME": str(HOME), "PATH": path, "SSH_CONNECTION": "",
+        }
+
+    def _on_the_host(self) -> None:
+        before = self.probe()
+        untouched = self.rules()
+        self.step("What would change? Check mode, with a diff: one for each family, rule by rule")
+        foreseen = _diff(self.play("--check", "--diff", changed=1))
+        self.expect("check mode has changed nothing", self.rules() == untouched)
+        self.step("Apply it")
+        done = _diff(self.play("--diff", changed=1, hidden=foreseen))
+        self.expect(f"what it did is what check mode foresaw, the {len(done)} lines of diff above", done == foreseen != [])
+        self.step("Does it hold? New connections from the client, before and after")
+        after = self.probe()
+        self.table(before, after)
+        self.step("The live rules of INPUT, as iptables lists them")
+        applied = self.rules()
+        for family in self.families:
+            say(f"  {family}")
+            self.server.show("sh", "-c", "{0} -S INPUT; {0} -S palisade-INPUT".format(IPTABLES[family]))
+        self.step("Once more: a declared state that is there already is left alone")
+        self.play("--diff", changed=0)
+        self.expect("the second run has changed nothing", self.rules() == applied)
+        self.step("And away with it: state absent, as if it had never been there")
+        self.play("-e", "firewall_state=absent", changed=1)
+        self.expect("the rules are what they were at first", self.rules() == untouched)
+        self.expect("everything answers again", set(self.probe()) == {"answers"})
+
+    def step(self, title: str) -> None:
+        self.steps += 1
+        say(f"\n{self.steps}. {title}")
+
+    def expect(self, what: str, good: bool) -> None:
+        self.expectations += 1
+        say(f"  {'ok' if good else 'NOT SO'}: {what}")
+        if not good:
+            self.disappointments.append(what)
+
+    def play(self, *options: str, changed: int, hidden: Sequence[str] = ()) -> str:
+        """Run the playbook, show what it says but for the lines `hidden`, and expect so many changes."""
+        say(f"  $ ansible-playbook -i {self.inventory.relative_to(ROOT)} {PLAYBOOK} {' '.join(options)}")
+        program = str(self.venv / "bin" / "ansible-playbook")
+        argv = [program, "-i", str(self.inventory), str(ROOT / PLAYBOOK), *options]
+        status, text = self.server.show(*argv, hidden=hidden)
+        found = re.search(r"^demo +: ok=\d+ +changed=(\d+) +unreachable=0 +failed=0 ", text, re.MULTILINE)
+        self.expect(f"changed={changed}", status == 0 and found is not None and int(found.group(1)) == changed)
+        return text
+
+    def probe(self) -> list[str]:
+        """Try all of TRAFFIC in all families; IPv6 has to find its neighbour anew, which a wrong filter would prevent."""
+        for host in (self.server, self.client):
+            host.run("ip", "neighbour", "flush", "all")
+        return self.client.probe([(SERVER[family], port) for _name, port, _passes in TRAFFIC for family in self.families])
+
+    def table(self, before: Sequence[str], after: Sequence[str]) -> None:
+        rows = [(name + (f" (tcp {port})" if port else ""), family, passes) for name, port, passes in TRAFFIC for family in self.families]
+        say(f"  {'':<26}{'':<6}{'before':<12}{'after':<12}declared")
+        for (name, family, passes), first, second in zip(rows, before, after):
+            good = first == "answers" and second == VERDICTS[passes]
+            say(f"  {name:<26}{family:<6}{first:<12}{second:<12}{'let in' if passes else 'dropped'}{'' if good else '   NOT SO'}")
+            self.expectations += 1
+            if not good:
+                self.disappointments.append(f"{name} over {family}: {first} before, {second} after")
+
+    def rules(self) -> list[str]:
+        """All rules and policies of the table filter, without counters."""
+        return [self.server.run(IPTABLES[family], "-S") for family in self.families]
+
+    def close(self, seconds: float) -> int:
+        if self.disappointments:
+            say("\nNot as it should be:\n" + "\n".join(f"  {what}" for what in self.disappointments))
+            return 1
+        say(f"\nAll {self.expectations} expectations met, in {seconds:.0f} seconds. The throwaway host is gone.\n"
+            "Next, what would change on hosts of your own (changes nothing): ./scripts/demo INVENTORY")
+        return 0
+
+
+def _diff(text: str) -> list[str]:
+    """The lines of a playbook's output that are a diff."""
+    return [line for line in text.splitlines() if re.match(r"(---|\+\+\+|@@|[-+]-[A-Z]|[-+]:) ?", line)]

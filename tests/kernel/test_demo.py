@@ -1,0 +1,77 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""scripts/demo as a new user meets it: run whole, read, and pointed at an inventory. Its own expectations fail it, too."""
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
+
+DEMO = str(Path(__file__).resolve().parents[2] / "scripts" / "demo")
+INVENTORY = """\
+servers:
+  hosts:
+    here:
+      ansible_connection: local
+      ansible_become: false
+      ansible_python_interpreter: {python}
+      firewall_services: {{{services}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def output() -> str:
+    done = subprocess.run([DEMO], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=540, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+    return done.stdout
+
+
+def test_it_says_that_all_is_as_expected(output: str) -> None:
+    assert re.search(r"^All \d\d expectations met", output, re.MULTILINE)
+    assert "NOT SO" not in output
+
+
+def test_the_diff_comes_once_and_for_both_families(output: str) -> None:
+    for family in ("ipv4", "ipv6"):
+        assert output.count(f"--- {family} filter (live)") == 1
+    assert output.count("    +-N palisade-INPUT") == 2
+
+
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+@pytest.mark.parametrize(
+    ("what", "after"), [("ssh (tcp 22)", "answers"), ("https (tcp 443)", "answers"), ("something else (tcp 8080)", "no answer"), ("ping", "answers")]
+)
+def test_the_table_shows_what_got_through(output: str, what: str, after: str, family: str) -> None:
+    assert re.search(rf"^  {re.escape(what)} +{family} +answers +{after} ", output, re.MULTILINE), output
+
+
+def test_the_live_rules_are_shown(output: str) -> None:
+    assert output.count("    -A palisade-INPUT -p tcp -m tcp --dport 443 ") == 2
+
+
+def test_the_runs_change_once_then_nothing_then_all_back(output: str) -> None:
+    assert re.findall(r"^    demo +: .*?changed=(\d)", output, re.MULTILINE) == ["1", "1", "0", "1"]
+
+
+def test_an_inventory_is_checked_and_nothing_changes(host: Host, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(INVENTORY.format(python=sys.executable, services="https: {}"))
+    before = host.snapshot()
+    done = host.run(DEMO, str(inventory))
+    assert "+-A palisade-INPUT -p tcp -m tcp --dport 443 " in done.stdout
+    assert "Nothing has been changed." in done.stdout
+    assert host.snapshot() == before
+
+
+def test_a_bad_inventory_fails_it(host: Host, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(INVENTORY.format(python=sys.executable, services="htps: {}"))
+    done = host.run(DEMO, str(inventory), check=False)
+    assert done.returncode != 0
+    assert "firewall_services.htps" in done.stdout + done.stderr
+    assert "Nothing has been changed." not in done.stdout
