@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Sequence
 
 from . import machine, venvs
-from .shell import CACHE, HOME, LOGS, ROOT, say
+from .shell import CACHE, HOME, LOGS, ROOT, SetupError, say
 from .throwaway import Host, connect
 
 PACKAGES = ["iptables", "iproute2", "util-linux"]
@@ -156,8 +156,10 @@ class _Story:
         program = str(self.venv / "bin" / "ansible-playbook")
         argv = [program, "-i", str(self.inventory), str(ROOT / PLAYBOOK), *options]
         status, text = self.server.show(*argv, hidden=hidden)
+        if status != 0:
+            raise SetupError("  The playbook failed, see above: the demo ends here.")
         found = re.search(r"^demo +: ok=\d+ +changed=(\d+) +unreachable=0 +failed=0 ", text, re.MULTILINE)
-        self.expect(f"changed={changed}", status == 0 and found is not None and int(found.group(1)) == changed)
+        self.expect(f"changed={changed}", found is not None and int(found.group(1)) == changed)
         return text
 
     def probe(self) -> list[str]:
