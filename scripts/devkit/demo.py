@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Sequence
 
 from . import machine, venvs
-from .shell import CACHE, HOME, LOGS, ROOT, SetupError, say
+from .shell import CACHE, LOGS, ROOT, SetupError, say
 from .throwaway import Host, connect
 
 PACKAGES = ["iptables", "iproute2", "util-linux"]
@@ -97,7 +97,6 @@ class _Story:
         self.inventory = CACHE / "demo" / "inventory.yml"
         self.inventory.parent.mkdir(exist_ok=True)
         self.inventory.write_text(INVENTORY % sys.executable)
-        HOME.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.server, self.client = (stack.enter_context(Host(self._variables())) for _ in range(2))
             addresses = [[f"{place[family]}/{PREFIX[family]}" for family in self.families] for place in (SERVER, CLIENT)]
@@ -112,7 +111,7 @@ class _Story:
         path = os.pathsep.join([str(self.venv / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
         return {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_DISPLAY_OK_HOSTS": "false", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
-            "ANSIBLE_HOME": str(HOME / ".ansible"), "HOME": str(HOME), "PATH": path, "SSH_CONNECTION": "",
+            "ANSIBLE_HOME": "/run/ansible", "HOME": "/run", "PATH": path, "SSH_CONNECTION": "",
         }
 
     def _on_the_host(self) -> None:
