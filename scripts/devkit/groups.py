@@ -225,7 +225,7 @@ def kernel(log: IO[str]) -> Outcome:
     """Real iptables, both backends, in namespaces of this machine."""
     machine.install_packages(KERNEL_PACKAGES, log)
     bench = Bench(log)
-    return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel")
+    return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel", "--numprocesses=2", "--maxschedchunk=4")
 
 
 def _pytest(bench: Bench, name: str, python: list[str], folder: str, *options: str) -> Outcome:
@@ -285,10 +285,10 @@ def _scenario(bench: Bench, scenario: str, image: str) -> Outcome:
 
 
 GROUPS: dict[str, Callable[[IO[str]], Outcome]] = {
+    "kernel": kernel,
     "molecule": molecule,
     "sanity": sanity,
     "lint": lint,
-    "kernel": kernel,
     "unit": unit,
 }
 """In the order in which they start, the long ones first."""
