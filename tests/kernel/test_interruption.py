@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+
 from .support.faults import MOMENTS, ORPHAN_DELAY, killed_at, log, run_watched, watch
-from .support.host import FAMILIES, Host, ModuleResult
+from .support.host import FAMILIES, IN_CONTAINER, Host, ModuleResult
 from .support.save_text import without_empty_tables
 
 OLD = {
@@ -62,7 +64,7 @@ def killed_before(result: ModuleResult) -> list[str]:
 class Story:
     """A change from one state of a host to another, told again and again with a kill somewhere in it."""
 
-    def __init__(self, new_host: NewHost, *, applied: dict[str, object] | None, then: dict[str, object]) -> None:
+    def __init__(self, new_host: NewHost, *, applied: dict[str, Any] | None, then: dict[str, Any]) -> None:
         self._new_host = new_host
         self.then = then
         first = new_host()
@@ -109,16 +111,17 @@ class Story:
         assert state(host) == self.new, where
         assert not scratch(host), where
         assert killed_before(after) or not half_way, f"{where}: {after.warnings}"
-        again = host.apply(**self.then)
-        assert not again.changed, where
-        assert not killed_before(again), where
+        if half_way:
+            again = host.apply(**self.then)
+            assert not again.changed, where
+            assert not killed_before(again), where
         return half_way
 
 
-STORIES = {
+STORIES: dict[str, Any] = {
     "first apply": {"applied": None, "then": {"tables": NEW}},
     "change": {"applied": {"tables": OLD}, "then": {"tables": NEW}},
-    "change by scratch chain": {"applied": {"tables": OLD}, "then": {"tables": NEW, "rehearsal": "scratch"}},
+    "change by scratch chain": {"applied": {"tables": OLD}, "then": {"tables": NEW, "through": IN_CONTAINER}},
     "change of whole tables": {
         "applied": {"tables": OLD, "scope": "tables", "foreign": "remove"},
         "then": {"tables": NEW, "scope": "tables", "foreign": "remove"},
