@@ -30,7 +30,7 @@ _CLUSTER = re.compile(r'-[46bfnvx][A-Za-z46]')
 _NUMBER = re.compile(r'[0-9]+\Z')
 _COMMAND_LINE = re.compile(r'-(?:[46AI]|-(?:ap|ins|ipv))')
 #: Quotes around whole words only, none of which looks like an option: then a word is where blanks say.
-_WHOLE_QUOTES = re.compile(r'[^"]*(?:(?<= )"(?!-)(?:[^"\\]|\\.)*"(?= |\Z)[^"]*)*\Z')
+_WHOLE_QUOTES = re.compile(r'[^"]*(?:(?<= )"(?![-\\])(?:[^"\\]|\\.)*"(?= |\Z)[^"]*)*\Z')
 
 
 class DeclaredRule(NamedTuple):

@@ -28,12 +28,16 @@ class Edits(NamedTuple):
 
 def edit_script(old: Sequence[str], new: Sequence[str]) -> Edits:
     """The edits that make `old` equal `new`, keeping as many rules in place as can be kept."""
-    kept = common_subsequence(old, new)
+    return edits_around(common_subsequence(old, new), len(old), len(new))
+
+
+def edits_around(kept: Sequence[Pair], old: int, new: int) -> Edits:
+    """The edits between lists of these lengths that leave the `kept` pairs alone."""
     kept_old = {pair[0] for pair in kept}
     kept_new = {pair[1] for pair in kept}
     return Edits(
-        [index for index in range(len(old)) if index not in kept_old],
-        [index for index in range(len(new)) if index not in kept_new],
+        [index for index in range(old) if index not in kept_old],
+        [index for index in range(new) if index not in kept_new],
         kept)
 
 

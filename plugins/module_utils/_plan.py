@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._edits import Edits, edit_script
+from ansible_collections.palisade.netfilter.plugins.module_utils._edits import Edits, edit_script, edits_around
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Jump, Ownership, TableGoal
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import jump_among
@@ -83,6 +83,16 @@ def make_plan(family: str, live: Tables, goals: Mapping[str, TableGoal], ownersh
                                for table in BUILTIN_CHAINS if table in goals])
 
 
+def _counting_on(edits: Edits, live: Sequence[str], wanted: Sequence[str]) -> Edits:
+    """Of equal rules that changed places, only those stay whose counters have not started anew; the others come back with theirs."""
+    kept = [pair for pair in edits.kept if _packets(live[pair[0]]) >= _packets(wanted[pair[1]])]
+    return edits_around(kept, len(live), len(wanted))
+
+
+def _packets(counter: str) -> int:
+    return int(counter[1:].partition(':')[0] or 0)
+
+
 def lost_counters(plan: FamilyPlan, before: Tables, after: Tables) -> List[Tuple[str, str]]:
     """Chains, as (table, chain), in which a rule that stayed has counted before and stands at zero after the plan was carried out."""
     lost = []
@@ -138,7 +148,8 @@ class _Planner:
             if self.ownership.owns_chain(self.table, chain):
                 continue
             for number, rule in enumerate(data.rules, 1):
-                if jump_among(rule, stale) and not self.ownership.is_jump(chain, rule):
+                ours = chain in BUILTIN_CHAINS[self.table] and self.ownership.is_jump(chain, rule)
+                if jump_among(rule, stale) and not ours:
                     raise PalisadeError(
                         '%s, table %s: chain %s is no longer declared, but rule %d of %s, which is not ours, still leads there: -A %s %s' % (
                             self.family, self.table, jump_among(rule, stale), number, chain, chain, rule))
@@ -167,9 +178,11 @@ class _Planner:
                 self.changes.append(ChainChange(chain, None if created else old, rules, edit_script(old, rules), policies))
             return
         edits = edit_script(old, rules)
+        counters = self.goal.counters.get(chain)
+        if counters and live:
+            edits = _counting_on(edits, live.counters, counters)
         self.changes.append(ChainChange(chain, None if created else old, rules, edits, policies))
         self._list_edits(chain, old, rules, edits)
-        counters = self.goal.counters.get(chain)
         if edits.cost * max(len(old), len(rules)) > self.rebuild_above and old:
             self._rebuild(chain, rules, edits, counters)
         else:

@@ -228,6 +228,7 @@ BAD_RULES = [
     ('-m comment --comment --comment -M/tmp/program', PROGRAM),
     ('-"M" /tmp/program -j ACCEPT', PROGRAM),
     ('"\\-M/tmp/program" -j ACCEPT', PROGRAM),
+    ('-p tcp "\\-M/tmp/program" -j ACCEPT', PROGRAM),
     ('--"modprobe=/tmp/program" -j ACCEPT', PROGRAM),
     ('-vM /tmp/program -j ACCEPT', PROGRAM),
     ('-fnM/tmp/program -j ACCEPT', PROGRAM),
@@ -248,6 +249,14 @@ def test_a_bad_rule_in_tables_is_refused_by_table_chain_number_and_reason(rule: 
     assert message.startswith('tables: table filter, chain INPUT, rule 3: ')
     assert reason in message
     assert message.isprintable()
+
+
+@pytest.mark.parametrize(('rule', 'reason'), [case for case in BAD_RULES if 'both' not in case[1] and 'another' not in case[1]])
+def test_the_same_with_one_family_only(rule: str, reason: str) -> None:
+    with pytest.raises(PalisadeError) as caught:
+        from_tables(rule, families=['ipv6'])
+    assert str(caught.value).startswith('tables: table filter, chain INPUT, rule 1: ')
+    assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize(('rule', 'reason'), [case for case in BAD_RULES if '\n' not in case[0] and 'FORWARD' not in case[0]])
