@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from .support.faults import MOMENTS, ORPHAN_DELAY, killed_at, log, run_watched, watch
+from .support.faults import MOMENTS, ORPHAN_DELAY, log, run_watched, run_with_fault, watch
 from .support.host import FAMILIES, IN_CONTAINER, Host, ModuleResult
 from .support.save_text import without_empty_tables
 
@@ -102,7 +102,7 @@ class Story:
         """Kill a run at a command, and run again. Tell whether the kill was half way."""
         host = self.before()
         untouched = traces(host)
-        assert killed_at(host, moment, number, environment=OVER_SSH, **self.then).returncode == -9, where
+        assert run_with_fault(host, moment, number, environment=OVER_SSH, **self.then).returncode == -9, where
         self.check_tables(host, where)
         if traces(host) == untouched:
             return False
@@ -154,7 +154,7 @@ def test_a_restore_that_outlives_the_module_does_not_meet_the_next_run(new_host:
     assert restores
     for number in restores:
         host = story.before()
-        killed_at(host, "orphan", number, **story.then)
+        run_with_fault(host, "orphan", number, **story.then)
         host.apply(**story.then)
         host.run("sleep", str(ORPHAN_DELAY + 0.5))
         assert state(host) == story.new
@@ -165,7 +165,7 @@ def test_check_mode_says_that_a_run_was_interrupted_and_changes_nothing(new_host
     story = Story(new_host, applied={"tables": OLD}, then={"tables": NEW})
     host = story.before()
     live = [n for n, command in enumerate(story.commands, 1) if "-restore --" in command]
-    killed_at(host, "after", live[-1], environment=OVER_SSH, **story.then)
+    run_with_fault(host, "after", live[-1], environment=OVER_SSH, **story.then)
     before = host.snapshot()
     result = host.module(check_mode=True, **story.then)
     assert killed_before(result), result.data

@@ -138,7 +138,7 @@ class Host:
         """Return both families' text with every counter, the policies' too: for "byte for byte as before"."""
         return {family: self.save(family, counters=True) for family in FAMILIES}
 
-    def effect(self) -> dict[str, object]:
+    def effect(self) -> dict[str, dict[str, list[str]]]:
         """Return both families' tables that do something to a packet, with the rules' counters."""
         return {family: without_empty_tables(without_policy_counters(text)) for family, text in self.snapshot().items()}
 
