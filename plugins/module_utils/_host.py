@@ -76,8 +76,9 @@ class Host:
 
     def _run(self, argv: Sequence[str], text: str = '', keep: Sequence[int] = (), **environment: str) -> Result:
         variables = dict(os.environ, LC_ALL='C', **environment)
-        ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), capture_output=True,
-                               env=variables, check=False, pass_fds=keep)
+        with _in_words('cannot run %s' % argv[0]):
+            ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), capture_output=True,
+                                   env=variables, check=False, pass_fds=keep)
         return Result(ended.returncode, ended.stdout.decode('utf-8', 'surrogateescape'), ended.stderr.decode('utf-8', 'replace'))
 
     def _command(self, family: str, verb: str, infix: Optional[str] = None) -> str:
@@ -193,7 +194,7 @@ class Host:
 
         Raises NotPermittedError where the host does not allow that.
         """
-        with tempfile.TemporaryDirectory(prefix='palisade-') as directory:
+        with _in_words('no temporary directory for the rehearsal'), tempfile.TemporaryDirectory(prefix='palisade-') as directory:
             script = ''.join(['%s\n' % line for line in preparation])
             script += '%s && exec %s\n' % (shlex.quote(self._command(family, 'restore')), shlex.quote(self._command(family, 'save')))
             result = self._run([self._path('unshare'), '-n', '/bin/sh', '-c', script], text,
@@ -214,11 +215,9 @@ class Host:
     def lock(self) -> Iterator[None]:
         """Hold the host's one lock. Raises PalisadeError when another run keeps it longer than lock_timeout seconds."""
         path = os.path.join(self.run_directory, 'lock')
-        try:
+        with _in_words('the lock cannot be taken (changing the packet filter takes root, become: true)'):
             os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except OSError as error:
-            raise PalisadeError('the lock cannot be taken: %s; changing the packet filter takes root (become: true)' % error) from error
         try:
             _wait_for(descriptor, path, time.monotonic() + self.lock_timeout, self.lock_timeout)
             self._held = (descriptor,)
@@ -236,12 +235,23 @@ class Host:
 
     def begin(self, name: str) -> None:
         """Note that this ruleset's tables are about to change."""
-        os.close(os.open(self._journal(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        with _in_words('no note of the run can be left'):
+            os.close(os.open(self._journal(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
     def end(self, name: str) -> None:
         """Note that they are whole again."""
-        if self.interrupted(name):
-            os.unlink(self._journal(name))
+        with _in_words('the note of the run cannot be removed'):
+            if self.interrupted(name):
+                os.unlink(self._journal(name))
+
+
+@contextmanager
+def _in_words(what: str) -> Iterator[None]:
+    """Turn what the operating system refuses into the one exception, so that it is told, and put back where something has changed."""
+    try:
+        yield
+    except OSError as error:
+        raise PalisadeError('%s: %s' % (what, error)) from error
 
 
 def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None:

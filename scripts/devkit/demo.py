@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Sequence
 
 from . import machine, venvs
-from .shell import CACHE, HOME, LOGS, ROOT, say
+from .shell import CACHE, LOGS, ROOT, SetupError, say
 from .throwaway import Host, connect
 
 PACKAGES = ["iptables", "iproute2", "util-linux"]
@@ -97,7 +97,6 @@ class _Story:
         self.inventory = CACHE / "demo" / "inventory.yml"
         self.inventory.parent.mkdir(exist_ok=True)
         self.inventory.write_text(INVENTORY % sys.executable)
-        HOME.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self.server, self.client = (stack.enter_context(Host(self._variables())) for _ in range(2))
             addresses = [[f"{place[family]}/{PREFIX[family]}" for family in self.families] for place in (SERVER, CLIENT)]
@@ -112,7 +111,7 @@ class _Story:
         path = os.pathsep.join([str(self.venv / "bin"), os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
         return {
             "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_DISPLAY_OK_HOSTS": "false", "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
-            "ANSIBLE_HOME": str(HOME / ".ansible"), "HOME": str(HOME), "PATH": path, "SSH_CONNECTION": "",
+            "ANSIBLE_HOME": "/run/ansible", "HOME": "/run", "PATH": path, "SSH_CONNECTION": "",
         }
 
     def _on_the_host(self) -> None:
@@ -156,8 +155,10 @@ class _Story:
         program = str(self.venv / "bin" / "ansible-playbook")
         argv = [program, "-i", str(self.inventory), str(ROOT / PLAYBOOK), *options]
         status, text = self.server.show(*argv, hidden=hidden)
+        if status != 0:
+            raise SetupError("  The playbook failed, see above: the demo ends here.")
         found = re.search(r"^demo +: ok=\d+ +changed=(\d+) +unreachable=0 +failed=0 ", text, re.MULTILINE)
-        self.expect(f"changed={changed}", status == 0 and found is not None and int(found.group(1)) == changed)
+        self.expect(f"changed={changed}", found is not None and int(found.group(1)) == changed)
         return text
 
     def probe(self) -> list[str]:

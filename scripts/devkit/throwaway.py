@@ -48,7 +48,7 @@ class Host:
 
     def argv(self, command: Sequence[str]) -> list[str]:
         """Return ``command`` as one that runs on the host."""
-        return as_root(["nsenter", f"--target={self.pid}", "--net", "--mount", *command], self.variables)
+        return as_root(["nsenter", f"--target={self.pid}", "--net", "--mount", "--root", "--wd", *command], self.variables)
 
     def run(self, *command: str, text: str = "") -> str:
         """Run a command on the host and return what it prints. Raises SetupError if it fails."""

@@ -17,7 +17,7 @@ from .tasks import Bench, TaskError
 
 
 def main() -> int:
-    """Measure, print the table, write what was asked for. The status is 1 if a target was missed."""
+    """Measure, print the table, write what was asked for. The status is 1 if a target was missed, 2 if a task failed."""
     arguments = _arguments()
     if os.geteuid() != 0:
         sys.stderr.write("benchmarks: they make network namespaces, which needs root\n")
@@ -25,6 +25,7 @@ def main() -> int:
     outline = machine()
     progress(outline)
     results: list[Result] = []
+    broken = False
     with tempfile.TemporaryDirectory(prefix="palisade-benchmarks-") as folder:
         bench = Bench(Path(folder))
         for case in arguments.cases or CASES:
@@ -34,13 +35,15 @@ def main() -> int:
                     results += CASES[case](bench, backend, arguments.rounds)
                 except TaskError as failure:
                     sys.stderr.write(f"benchmarks: {failure}\n")
-                    return 2
+                    broken = True
     print(f"{outline}\n\n{text_table(results)}")
     if arguments.markdown:
         arguments.markdown.write_text(f"{outline}\n\n{markdown_table(results)}\n", encoding="utf-8")
     if arguments.json:
         data = {"machine": outline, "results": [result.as_dict() for result in results]}
         arguments.json.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    if broken:
+        return 2
     return 1 if any(result.met is False for result in results) else 0
 
 

@@ -4,6 +4,7 @@
 """What is compared with what. Each case runs ours and the other in turn, in one go, the first of a pair changing every round."""
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,8 +32,7 @@ ONE_TASK = """\
         families: [ipv4]
         tables:
           filter:
-            INPUT: >-
-              {{{{ range({count}) | map('regex_replace', '^(.*)$', '-s 10.0.\\\\1.0/24 -p tcp --dport 1\\\\1 -j ACCEPT') | list }}}}
+            INPUT: {rules}
 """
 GROWTH = 6.0
 PEAK = 150.0
@@ -99,7 +99,8 @@ def ping(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
 def loop(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     """100 rules put on an empty host by one task, against ansible.builtin.iptables in a loop."""
     title = f"{backend}: 100 rules, first apply"
-    ours_file = bench.write("one-task.yml", ONE_TASK.format(count=100))
+    ours_file = bench.write("one-task.yml", ONE_TASK.format(rules=json.dumps(
+        [f"-p tcp -s 10.0.{number}.0/24 --dport {1_000 + number} -j ACCEPT" for number in range(100)])))
     loop_file = bench.write("loop.yml", LOOP.format(count=100))
     rounds = min(rounds, 3)
     with bench.hosts(backend, 2 * rounds) as hosts:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import BACKENDS, Host
+from .support.host import BACKENDS, Host
 
 
 @pytest.fixture(params=BACKENDS)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import without_empty_tables
-from ansible_collections.palisade.netfilter.tests.kernel.support.traffic import talk
+from .support.host import FAMILIES, Host
+from .support.save_text import without_empty_tables
+from .support.traffic import talk
 
 COUNT = "/proc/sys/net/netfilter/nf_conntrack_count"
 STATEFUL = {

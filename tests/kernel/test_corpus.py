@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.extension_tests import Candidate, candidates
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import HOOKS, is_empty, renamed, rules, sections
-from ansible_collections.palisade.netfilter.tests.kernel.support.truth import accepted_batches, by_table, restore_text, saved_alone
+from .support.extension_tests import Candidate, candidates
+from .support.host import FAMILIES, Host
+from .support.save_text import HOOKS, is_empty, renamed, rules, sections
+from .support.truth import accepted_batches, by_table, restore_text, saved_alone
 
 AT_LEAST = 1200  # rules a family; fewer means that the corpus or the kernel is not what this test is about
 
@@ -33,11 +33,22 @@ def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def accepted(host: Host, family: str) -> list[list[Candidate]]:
-    """Return the corpus in batches that load together, and insist that there is a corpus."""
-    found = accepted_batches(host, family, candidates(family))
-    assert sum(map(len, found)) >= AT_LEAST
-    return found
+@pytest.fixture(scope="session")
+def known() -> dict[tuple[str, str], list[list[Candidate]]]:
+    """What iptables-restore alone accepts, by backend and family: asked once."""
+    return {}
+
+
+@pytest.fixture
+def accepted(
+    host: Host, family: str, known: dict[tuple[str, str], list[list[Candidate]]]
+) -> list[list[Candidate]]:
+    """The corpus in batches that load together."""
+    key = (host.backend, family)
+    if key not in known:
+        known[key] = accepted_batches(host, family, candidates(family))
+    assert sum(map(len, known[key])) >= AT_LEAST
+    return known[key]
 
 
 def owned(text: str, table: str) -> dict[str, list[str]]:
@@ -46,9 +57,9 @@ def owned(text: str, table: str) -> dict[str, list[str]]:
 
 
 def test_every_accepted_rule_lives_in_chains_of_our_own_and_stays(
-    host: Host, new_host: Callable[[], Host], family: str
+    host: Host, new_host: Callable[[], Host], family: str, accepted: list[list[Candidate]]
 ) -> None:
-    for batch in accepted(host, family):
+    for batch in accepted:
         alone = saved_alone(host, family, restore_text(batch))
         target, options = new_host(), {"tables": declared(batch), "families": [family]}
         assert target.apply(**options).changed
@@ -62,9 +73,9 @@ def test_every_accepted_rule_lives_in_chains_of_our_own_and_stays(
 
 
 def test_every_accepted_rule_lives_in_whole_tables_and_stays(
-    host: Host, new_host: Callable[[], Host], family: str
+    host: Host, new_host: Callable[[], Host], family: str, accepted: list[list[Candidate]]
 ) -> None:
-    for batch in accepted(host, family):
+    for batch in accepted:
         alone = saved_alone(host, family, restore_text(batch))
         target, options = new_host(), {"tables": declared(batch), "families": [family], "scope": "tables"}
         assert target.apply(**options).changed

@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host, ModuleResult
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import rules
-from ansible_collections.palisade.netfilter.tests.kernel.support.traffic import DATAGRAM, send, send_from
+from .support.host import FAMILIES, Host, ModuleResult
+from .support.save_text import rules
+from .support.traffic import DATAGRAM, send, send_from
 
 COUNTED = re.compile(r"^\[(\d+):(\d+)\] -A palisade-INPUT (.*)$", re.MULTILINE)
 SOURCES = {"ipv4": "192.0.{0}.{1}", "ipv6": "2001:db8::{0}:{1}"}

@@ -7,8 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import (
+from .support.host import FAMILIES, Host
+from .support.save_text import (
     HOOKS,
     policy_of,
     rules,
@@ -16,7 +16,7 @@ from ansible_collections.palisade.netfilter.tests.kernel.support.save_text impor
     without_empty_tables,
     without_policy_counters,
 )
-from ansible_collections.palisade.netfilter.tests.kernel.support.traffic import connects, listen
+from .support.traffic import connects, listen
 
 DATA = Path(__file__).with_name("data")
 RULESET = {

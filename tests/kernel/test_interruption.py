@@ -8,9 +8,9 @@ import re
 from collections.abc import Callable
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.faults import MOMENTS, ORPHAN_DELAY, killed_at, log, run_watched, watch
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host, ModuleResult
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import without_empty_tables
+from .support.faults import MOMENTS, ORPHAN_DELAY, killed_at, log, run_watched, watch
+from .support.host import FAMILIES, Host, ModuleResult
+from .support.save_text import without_empty_tables
 
 OLD = {
     "filter": {

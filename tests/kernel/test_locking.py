@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.faults import log, start_watched, watch
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host, finish
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import without_empty_tables
+from .support.faults import log, start_watched, watch
+from .support.host import FAMILIES, Host, finish
+from .support.save_text import without_empty_tables
 
 XTABLES_LOCK = "/run/xtables.lock"
 HOLD = """

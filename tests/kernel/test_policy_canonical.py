@@ -17,8 +17,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text im
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import rate
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import read_variables
 from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import rules
+from .support.host import FAMILIES, Host
+from .support.save_text import rules
 
 GOLDEN = Path(__file__).resolve().parents[1] / "unit" / "golden"
 

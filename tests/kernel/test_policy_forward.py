@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import policy_of, rules
+from .support.host import Host
+from .support.save_text import policy_of, rules
 
 SERVER = compile_policy("server", {}).tables
 DOCKER = """*filter

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
+from .support.host import Host
 
 GOOD: dict[str, Any] = {
     "filter": {"INPUT": {"policy": "DROP", "rules": ["-i lo -j ACCEPT", "-p tcp --dport 22 -j ACCEPT"]}},

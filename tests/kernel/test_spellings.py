@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import is_empty, renamed, rules, sections
-from ansible_collections.palisade.netfilter.tests.kernel.support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
-from ansible_collections.palisade.netfilter.tests.kernel.support.truth import loads
+from .support.host import FAMILIES, Host
+from .support.save_text import is_empty, renamed, rules, sections
+from .support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
+from .support.truth import loads
 
 AT_LEAST = 300
 

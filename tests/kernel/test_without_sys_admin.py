@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from ansible_collections.palisade.netfilter.tests.kernel.support.faults import MOMENTS, killed_at, log, run_watched, watch
-from ansible_collections.palisade.netfilter.tests.kernel.support.host import FAMILIES, Host, ModuleResult
-from ansible_collections.palisade.netfilter.tests.kernel.support.save_text import without_empty_tables
-from ansible_collections.palisade.netfilter.tests.kernel.support.spellings import SETS, spellings, tables
+from .support.faults import MOMENTS, killed_at, log, run_watched, watch
+from .support.host import FAMILIES, Host, ModuleResult
+from .support.save_text import without_empty_tables
+from .support.spellings import SETS, spellings, tables
 
 # What Docker gives a container, and NET_ADMIN.
 HELD = "chown dac_override fowner fsetid kill setgid setuid setpcap net_bind_service net_raw sys_chroot mknod audit_write setfcap net_admin"

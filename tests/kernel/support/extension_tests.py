@@ -25,7 +25,10 @@ FAMILY_FILES = {"ipv4": ("iptables", "libipt_", "libxt_"), "ipv6": ("iptables", 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One rule in one hook. `needs` are rules that have to be loaded before it. `expected`: iptables' own authors accept it."""
+    """One rule in one hook. `needs` are rules that have to be loaded before it, and are put into the same hook: legacy keeps
+    user chains in the order of their names, so that only there a rule is sure to be behind them.
+    `expected`: iptables' own authors accept the rule.
+    """
 
     table: str
     chain: str
@@ -47,7 +50,7 @@ def candidates(family: str) -> list[Candidate]:
 
 def _read(text: str) -> Iterator[Candidate]:
     table, chains = "filter", [""]
-    needs: dict[Candidate, None] = {}
+    needs: dict[str, None] = {}
     for line in text.splitlines():
         line = COMMENTED.sub("", line)
         if line.startswith("*"):
@@ -55,19 +58,20 @@ def _read(text: str) -> Iterator[Candidate]:
         elif line.startswith(":"):
             chains = line[1:].strip().split(",")
         elif line.startswith("%"):
-            _note_needed(line, table, needs)
+            _note_needed(line, needs)
         elif line.strip() and not line.startswith(("#", "@")):
             rule, _, result = line.split(";")[:3]
             for chain in chains:
-                yield Candidate(table, chain, rule.strip(), tuple(needs), result.strip() == "OK")
+                before = tuple(Candidate(table, chain, needed) for needed in needs)
+                yield Candidate(table, chain, rule.strip(), before, result.strip() == "OK")
 
 
-def _note_needed(line: str, table: str, needs: dict[Candidate, None]) -> None:
-    _, action, chain, rule = line.split(" ", 3)
+def _note_needed(line: str, needs: dict[str, None]) -> None:
+    _, action, _, rule = line.split(" ", 3)
     if action == "-D":
-        needs.pop(Candidate(table, chain, rule), None)
+        needs.pop(rule, None)
     else:
-        needs[Candidate(table, chain, rule)] = None
+        needs[rule] = None
 
 
 def _fetched() -> Path:
