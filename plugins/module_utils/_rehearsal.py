@@ -277,14 +277,16 @@ def nth_place(declared: Declared, index: int) -> Optional[Place]:
 
 
 def only_rule(declared: Declared, place: Place) -> Optional[Declared]:
-    """The same chains with just the one rule in them; None if this family does not have it."""
-    if place.rule not in declared.tables.get(place.table, {}).get(place.chain, DeclaredChain()).rules:
+    """The same chains with just the one rule in them; None if this family does not have it. Host names make its text differ by family."""
+    rules = declared.tables.get(place.table, {}).get(place.chain, DeclaredChain()).rules
+    same = [rule for rule in rules if (rule.number, rule.line) == (place.rule.number, place.rule.line)]
+    if not same:
         return None
     single = Declared()
     for table, chains in declared.tables.items():
         for chain in chains:
             single.chain(table, chain)
-    single.chain(place.table, place.chain).rules.append(place.rule)
+    single.chain(place.table, place.chain).rules.extend(same)
     return single
 
 

@@ -304,7 +304,7 @@ def test_one_rule_can_be_tried_alone_with_all_its_chains() -> None:
         '*filter\n:INPUT ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:WEB - [0:0]\n-A WEB -j DROP\nCOMMIT\n*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n')
 
 
-@pytest.mark.parametrize('tables', [{'filter': {'INPUT': ['-j DROP']}}, {'filter': {'OUTPUT': []}}, {'nat': {}}, {}])
+@pytest.mark.parametrize('tables', [{'filter': {'INPUT': ['-6 -j ACCEPT', '-j ACCEPT']}}, {'filter': {'OUTPUT': []}}, {'nat': {}}, {}])
 def test_a_family_without_the_rule_or_its_chain_has_nothing_to_try(tables: Dict[str, Any]) -> None:
     assert only_rule(declared_from(tables), Place('filter', 'INPUT', DeclaredRule('-j ACCEPT', 1))) is None
 
