@@ -213,6 +213,8 @@ def _pairs(words: Sequence[str]) -> List[Tuple[str, str]]:
             raise RefusedError('unknown option "%s"' % option)
         if not equals:
             value = rest.pop(0) if rest else ''
+        if option == '--match-set' and rest:
+            value += ' ' + rest.pop(0)
         pairs.append((option, value))
     return pairs
 

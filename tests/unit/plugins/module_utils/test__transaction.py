@@ -488,7 +488,7 @@ def test_a_family_that_the_kernel_lacks_is_skipped_and_its_rules_do_not_go_to_th
 def test_a_set_sends_its_rule_to_its_own_family() -> None:
     host = host_with()
     host.sets = {'four': 'ipv4'}
-    run(host, {'filter': {'INPUT': ['-m set --match-set four -j DROP']}})
+    run(host, {'filter': {'INPUT': ['-m set --match-set four src -j DROP']}})
     assert len(host.rules('ipv4', 'filter', 'palisade-INPUT')) == 1
     assert host.rules('ipv6', 'filter', 'palisade-INPUT') == []
     assert host.prepared == ['create set four']
