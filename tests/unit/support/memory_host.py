@@ -20,8 +20,9 @@ class KilledError(BaseException):
 class MemoryHost(Host):
     """Two families in memory. `calls` lists what was asked for, such as 'restore ipv4'; changes outside of the lock are refused.
 
-    may_unshare: whether a rehearsal in a namespace is permitted. cannot_run: what every rehearsal fails with. before: called ahead of every restore with its number
-    (from 1), family and text; it may raise KilledError, or return a Result that stands for a failure.
+    may_unshare: whether a rehearsal in a namespace is permitted. cannot_run: what every rehearsal fails with. before and after:
+    called around every restore with its number (from 1), family and text; they may raise KilledError, and `before` may return a
+    Result that stands for a failure.
     """
 
     def __init__(self, backend: str = 'nft', *, may_unshare: bool = True, families: Sequence[str] = ('ipv4', 'ipv6')) -> None:
