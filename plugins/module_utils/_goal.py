@@ -23,10 +23,11 @@ Canonical = Dict[str, Dict[str, List[str]]]
 
 
 class Jump(NamedTuple):
-    """The jump that a hook shall hold. `place` (from 0) is where it goes if it is missing; None is the end."""
+    """The jump that a hook shall hold, and what it had counted. `place` (from 0) is where it goes if it is missing; None is the end."""
 
     rule: str
     place: Optional[int]
+    counter: str = ''
 
 
 class TableGoal:
@@ -157,7 +158,7 @@ def snapshot_goal(table: str, before: Table, goal: TableGoal, ownership: Ownersh
         back.policies[hook] = before[hook].policy or 'ACCEPT' if hook in before else 'ACCEPT'
     for hook in goal.jumps:
         places = [(index, rule) for index, rule in enumerate(before[hook].rules) if ownership.is_jump(hook, rule)] if hook in before else []
-        back.jumps[hook] = Jump(places[0][1], places[0][0]) if places else None
+        back.jumps[hook] = Jump(places[0][1], places[0][0], before[hook].counters[places[0][0]]) if places else None
     return back
 
 

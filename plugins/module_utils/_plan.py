@@ -238,15 +238,14 @@ class _Planner:
             self._add(hook, 'delete', index + 1, old[index])
         if jump is not None:
             index = places[0] if places else len(new) if jump.place is None else min(jump.place, len(new))
-            self._insert_jump(hook, jump.rule, index, len(new))
+            counter = jump.counter or (chain.counters[places[0]] if chain and places else '')
+            self._insert_jump(hook, jump.rule, index, len(new), counter)
             new.insert(index, jump.rule)
         self.changes.append(ChainChange(hook, old, new, edit_script(old, new), policies))
 
-    def _insert_jump(self, hook: str, rule: str, index: int, length: int) -> None:
-        if index >= length:
-            self.lines.append('-A %s %s' % (hook, rule))
-        else:
-            self.lines.append('-I %s %d %s' % (hook, index + 1, rule))
+    def _insert_jump(self, hook: str, rule: str, index: int, length: int, counter: str) -> None:
+        line = append_line(hook, rule) if index >= length else '-I %s %d %s' % (hook, index + 1, rule)
+        self.lines.append('%s %s' % (counter, line) if counter else line)
         self._add(hook, 'append' if index >= length else 'insert', index + 1, rule)
 
     def _delete_chains(self, stale: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from .support.host import FAMILIES, Host
 from .support.save_text import policies, rules
 
@@ -56,10 +57,12 @@ def task(host: Host, tmp_path: Path) -> Task:
 def test_a_file_of_rules_by_its_short_name(host: Host, task: Task, tmp_path: Path) -> None:
     (tmp_path / "web.rules").write_text(WEB_RULES, encoding="utf-8")
     checked = task("iptables_ruleset", "--check", "--diff", src="web.rules", backend=host.backend)
-    assert checked["changed"] and "dport 80" in checked["shown"]
+    assert checked["changed"]
+    assert "dport 80" in checked["shown"]
     assert host.save() == ""
     first = task("iptables_ruleset", src="web.rules", backend=host.backend)
-    assert first["changed"] and first["plan_total"] == checked["plan_total"]
+    assert first["changed"]
+    assert first["plan_total"] == checked["plan_total"]
     for family in FAMILIES:
         assert policies(host.save(family))["INPUT"] == "DROP"
         assert len(rules(host.save(family), "filter", "palisade-web")) == 2
@@ -69,7 +72,8 @@ def test_a_file_of_rules_by_its_short_name(host: Host, task: Task, tmp_path: Pat
 def test_a_profile_by_its_full_name(host: Host, task: Task) -> None:
     arguments = {"profile": "server", "policy": {"services": {"https": {}}}, "backend": host.backend}
     assert task("palisade.netfilter.iptables_ruleset", **arguments)["changed"]
-    assert "--dport 443" in host.save() and policies(host.save())["INPUT"] == "DROP"
+    assert "--dport 443" in host.save()
+    assert policies(host.save())["INPUT"] == "DROP"
     assert not task("palisade.netfilter.iptables_ruleset", **arguments)["changed"]
     assert task("palisade.netfilter.iptables_ruleset", state="absent", backend=host.backend)["changed"]
     assert "palisade" not in host.save()
@@ -78,6 +82,8 @@ def test_a_profile_by_its_full_name(host: Host, task: Task) -> None:
 def test_a_bad_file_names_its_line(host: Host, task: Task, tmp_path: Path) -> None:
     (tmp_path / "bad.rules").write_text(WEB_RULES.replace("443", "443000"), encoding="utf-8")
     result = task("iptables_ruleset", src="bad.rules", backend=host.backend)
-    assert result["failed"] and "443000" in result["msg"] and "line 9" in result["msg"]
+    assert result["failed"]
+    assert "443000" in result["msg"]
+    assert "line 9" in result["msg"]
     assert task("iptables_ruleset", src="missing.rules", backend=host.backend)["failed"]
     assert host.save() == ""

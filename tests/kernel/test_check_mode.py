@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from .support.host import FAMILIES, Host
 from .support.save_text import without_empty_tables
 from .support.traffic import talk
@@ -53,9 +54,11 @@ def talking_host(host: Host) -> Iterator[Host]:
 
 def test_the_full_diff_and_plan_of_a_first_apply(host: Host) -> None:
     result = host.module(check_mode=True, tables=STATEFUL)
-    assert result.changed and not result.failed
+    assert result.changed
+    assert not result.failed
     real = host.apply(tables=STATEFUL)
-    assert result.plan == real.plan and result.data["plan_total"] == len(real.plan) == real.data["plan_total"]
+    assert result.plan == real.plan
+    assert result.data["plan_total"] == len(real.plan) == real.data["plan_total"]
     assert result.diff_text == real.diff_text
     added = [line for line in result.diff_text.splitlines() if line.startswith("+")]
     for family in FAMILIES:
@@ -73,7 +76,9 @@ def test_the_diff_of_a_change_shows_the_rules_that_go_and_come(host: Host) -> No
     assert [(line[0], line.split("--dport ")[1]) for line in shown] == [("-", "80 -j ACCEPT"), ("+", "443 -j ACCEPT")]
     host.apply(tables=wanted, families=["ipv4"])
     unchanged = host.module(check_mode=True, tables=wanted, families=["ipv4"])
-    assert not unchanged.changed and not unchanged.diff_text and not unchanged.plan
+    assert not unchanged.changed
+    assert not unchanged.diff_text
+    assert not unchanged.plan
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
@@ -94,7 +99,8 @@ def test_nothing_is_changed(new_host: Callable[[], Host], state: str) -> None:
 def test_a_bad_rule_is_found_in_check_mode_too(host: Host) -> None:
     before = host.snapshot()
     result = host.module(check_mode=True, tables={"filter": {"INPUT": ["-p tcp --dport 99999 -j ACCEPT"]}})
-    assert result.failed and "99999" in result.message
+    assert result.failed
+    assert "99999" in result.message
     assert host.snapshot() == before
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+
 from .support.extension_tests import Candidate, candidates
 from .support.host import FAMILIES, Host
 from .support.save_text import HOOKS, is_empty, renamed, rules, sections

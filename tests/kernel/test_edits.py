@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+
 from .support.host import FAMILIES, Host, ModuleResult
 from .support.save_text import rules
 from .support.traffic import DATAGRAM, send, send_from
@@ -64,7 +65,8 @@ def test_one_rule_at_the_top_of_a_thousand(host: Host, family: str) -> None:
     before = with_counters(host, 999, family)
     top = "-i lo -j ACCEPT"
     result = apply(host, top, *wanted, family=family)
-    assert actions(result) == [("insert", 1, top)] and result.data["plan_total"] == 1
+    assert actions(result) == [("insert", 1, top)]
+    assert result.data["plan_total"] == 1
     assert live(host, family) == [top, *wanted]
     assert counted(host, family) == {top: (0, 0), **before}
 
@@ -74,7 +76,8 @@ def test_a_rule_goes_on_counting_after_an_edit(host: Host) -> None:
     apply(host, seen)
     send(host, 9, 25)
     packets, octets = counted(host)[seen]
-    assert packets == 25 and octets > packets
+    assert packets == 25
+    assert octets > packets
     apply(host, "-p udp -m udp --dport 7 -j DROP", seen, "-p udp -m udp --dport 8 -j DROP")
     assert counted(host)[seen] == (packets, octets)
     send(host, 9, 1)
@@ -145,7 +148,8 @@ def test_a_rewrite_keeps_the_counters_of_the_rules_that_stay(host: Host, family:
     between = [f"-p tcp -m tcp --dport {n} -j DROP" for n in range(1, 2001)]
     new = [rule for pair in zip(old, between, strict=True) for rule in pair]
     result = apply(host, *new, family=family)
-    assert result.data["plan_total"] == 2000 and len(result.plan) == 200
+    assert result.data["plan_total"] == 2000
+    assert len(result.plan) == 200
     assert live(host, family) == new
     after = counted(host, family)
     assert {rule: after[rule] for rule in old} == before
@@ -165,7 +169,8 @@ def test_chains_that_are_no_longer_declared_go(host: Host) -> None:
     result = host.apply(tables={"filter": {"INPUT": ["-j two"], "two": ["-j DROP"]}})
     assert ("delete_chain", "palisade-one") in [(op["action"], op["chain"]) for op in result.plan]
     text = host.save()
-    assert "palisade-one" not in text and "palisade-two" in text
+    assert "palisade-one" not in text
+    assert "palisade-two" in text
     assert not [line for line in text.splitlines() if "PREROUTING" in line and "palisade" in line]
 
 

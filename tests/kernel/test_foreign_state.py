@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from .support.host import FAMILIES, Host
 from .support.save_text import (
     HOOKS,

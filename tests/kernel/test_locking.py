@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+
 from .support.faults import log, start_watched, watch
 from .support.host import FAMILIES, Host, finish
 from .support.save_text import without_empty_tables
@@ -72,7 +73,8 @@ def test_a_held_xtables_lock_ends_in_a_clear_error(host: Host) -> None:
         start = time.monotonic()
         result = host.module(tables=ruleset(1), lock_timeout=1)
         assert time.monotonic() - start < 20
-    assert result.failed and "lock" in result.message, result.data
+    assert result.failed, result.data
+    assert "lock" in result.message
     assert host.snapshot() == before
     assert host.apply(tables=ruleset(1)).changed
 
@@ -89,7 +91,9 @@ def test_another_run_of_ours_that_does_not_end_is_a_clear_error(host: Host) -> N
     before = host.snapshot()
     with held(host, path, 60):
         result = host.module(tables=ruleset(1), lock_timeout=1)
-    assert result.failed and path in result.message and "lock_timeout" in result.message, result.data
+    assert result.failed, result.data
+    assert path in result.message
+    assert "lock_timeout" in result.message
     assert host.snapshot() == before
 
 
@@ -119,4 +123,5 @@ def test_two_runs_at_once_never_interleave(host: Host, names: tuple[str, str]) -
             host.apply(name=name, state="absent")
     order = [module for module, name, *words in log(host) if name.endswith("-restore") and "--noflush" in words]
     runs_seen = [module for n, module in enumerate(order) if n == 0 or order[n - 1] != module]
-    assert len(order) >= 8 and len(runs_seen) == len(set(runs_seen)), "one run's changes lie between another's"
+    assert len(order) >= 8
+    assert len(runs_seen) == len(set(runs_seen)), "one run's changes lie between another's"

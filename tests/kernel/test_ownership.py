@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from .support.host import FAMILIES, Host
 from .support.save_text import policies, rules, sections
 
@@ -43,7 +44,8 @@ def test_rules_that_no_known_program_explains(host: Host, choice: str, refused: 
     host.restore(HAND_MADE)
     if refused:
         message = host.refuse(tables=WEB, foreign=choice)
-        assert "192.0.2.7" in message and "icmp-host-prohibited" in message
+        assert "192.0.2.7" in message
+        assert "icmp-host-prohibited" in message
         return
     result = host.apply(tables=WEB, foreign=choice)
     said = [warning for warning in result.warnings if "192.0.2.7" in warning]
@@ -80,7 +82,8 @@ def test_whole_tables_are_not_taken_from_docker_unasked(host: Host) -> None:
     host.restore(DOCKER)
     wanted: dict[str, Any] = {"tables": {"filter": {"INPUT": ["-j ACCEPT"]}}, "scope": "tables"}
     message = host.refuse(**wanted)
-    assert "DOCKER-USER" in message and "Docker" in message
+    assert "DOCKER-USER" in message
+    assert "Docker" in message
     host.apply(**wanted, foreign="remove")
     assert rules(host.save()) == ["-A INPUT -j ACCEPT"]
 
@@ -101,7 +104,8 @@ def test_one_family_alone_leaves_the_other_untouched(host: Host, family: str) ->
     host.apply(tables={"filter": {"INPUT": ["-j RETURN"]}}, families=[family])
     assert host.save(other, counters=True) == before
     host.apply(state="absent", families=[family])
-    assert host.save(other, counters=True) == before and "palisade" not in host.save(family)
+    assert host.save(other, counters=True) == before
+    assert "palisade" not in host.save(family)
 
 
 def test_a_rule_for_a_family_that_is_not_asked_for_is_left_out_with_a_warning(host: Host) -> None:
@@ -129,7 +133,9 @@ def test_a_chain_name_has_to_fit_behind_ours(host: Host, length: int, fits: bool
         assert not host.apply(tables=wanted).changed
     else:
         message = host.refuse(tables=wanted)
-        assert name in message and "28" in message and "19" in message
+        assert name in message
+        assert "28" in message
+        assert "19" in message
         host.apply(tables=wanted, scope="tables")
 
 
@@ -146,7 +152,8 @@ def test_jumps_that_nest_too_deep_for_the_kernel_are_refused_before_apply(host: 
     for depth in range(12, 20):
         result = host.module(tables=nested(depth), scope=scope, families=["ipv4"])
         if result.failed:
-            assert "filter" in result.message and "back as they were" not in result.message, result.message
+            assert "filter" in result.message
+            assert "back as they were" not in result.message
             break
         deepest = depth
         assert not host.apply(tables=nested(depth), scope=scope, families=["ipv4"]).changed
@@ -159,7 +166,8 @@ def test_jumps_that_nest_too_deep_for_the_kernel_are_refused_before_apply(host: 
 def test_the_backend_is_the_one_that_iptables_is_on_this_host(host: Host) -> None:
     result = host.apply(tables=WEB, backend="auto")
     assert result.data["backend"] == host.backend
-    assert "palisade-INPUT" in host.save() and "palisade-INPUT" in host.save("ipv6")
+    assert "palisade-INPUT" in host.save()
+    assert "palisade-INPUT" in host.save("ipv6")
 
 
 def test_chains_of_a_longer_name_are_not_ours(host: Host) -> None:

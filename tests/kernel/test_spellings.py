@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
+
 from .support.host import FAMILIES, Host
 from .support.save_text import is_empty, renamed, rules, sections
 from .support.spellings import SETS, Spelling, restore_text, spellings, tables, user_chains
@@ -127,7 +128,8 @@ def test_a_spelling_that_only_some_versions_take_is_taken_exactly_where_iptables
     plain, target = with_sets(), with_sets()
     taken = [one for one in doubtful if loads(plain, family, restore_text([*web, one]))]
     refused = [one for one in doubtful if one not in taken]
-    assert taken and refused
+    assert taken
+    assert refused
     target.apply(tables=tables([*web, *taken]), families=[family])
     for one in refused:
         assert one.rule in target.refuse(tables=tables([*web, *taken, one]), families=[family])

@@ -1,11 +1,11 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Watch the external commands of a module run, and kill the module at one of them. It judges nothing.
+"""Watch the external commands of a module run, and let something happen at one of them. It judges nothing.
 
 Every command stands behind a wrapper of the same name, first in the run's PATH. The wrapper numbers and logs itself and,
 when its number has come, kills the module: before the command (which then never runs), after it, or before it with the
-command running on a second later, as an orphan does.
+command running on a second later, as an orphan does. Or it lets the command fail, or somebody else meddle after it.
 """
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ case $moment in
 before) kill -9 "$module"; exit 1 ;;
 after) "$name" "$@"; status=$?; kill -9 "$module"; exit $status ;;
 orphan) kill -9 "$module"; sleep {ORPHAN_DELAY}; exec "$name" "$@" ;;
+fail) echo "$name: a test said no" >&2; exit 1 ;;
+meddle) "$name" "$@"; status=$?; sh {DIRECTORY}/meddle; exit $status ;;
 esac
 """
 SET_UP = f"""
@@ -77,8 +79,9 @@ def run_watched(host: Host, **options: Any) -> ModuleResult:
     return finish(start_watched(host, **options))
 
 
-def killed_at(host: Host, moment: str, number: int, **options: Any) -> ModuleResult:
-    """Run the module and kill it at its external command `number` (from 1); see start_watched."""
+def run_with_fault(host: Host, moment: str, number: int, *, meddle: str = "", **options: Any) -> ModuleResult:
+    """Run the module with a fault at its external command `number` (from 1); `meddle` is a shell command of somebody else."""
+    host.run("sh", "-euc", f"cat > {DIRECTORY}/meddle", text=meddle)
     _order(host, moment, number)
     result = run_watched(host, **options)
     _order(host, "never", 0)

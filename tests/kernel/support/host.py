@@ -20,6 +20,13 @@ COMMANDS = {"ipv4": "iptables", "ipv6": "ip6tables"}
 COLLECTIONS = Path(__file__).resolve().parents[3] / ".collections"
 PID_FILE = "/run/module.pid"
 SHIMS = "/run/bin"
+# A command that starts another one with what Docker gives a container, and NET_ADMIN.
+IN_CONTAINER = (
+    "setpriv",
+    "--inh-caps=-all",
+    "--bounding-set=-all,+net_admin,+net_raw,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap"
+    ",+net_bind_service,+sys_chroot,+mknod,+audit_write,+setfcap",
+)
 SET_UP = f"""
 mount -t tmpfs run /run
 mkdir {SHIMS}
@@ -131,7 +138,7 @@ class Host:
         """Return both families' text with every counter, the policies' too: for "byte for byte as before"."""
         return {family: self.save(family, counters=True) for family in FAMILIES}
 
-    def effect(self) -> dict[str, object]:
+    def effect(self) -> dict[str, dict[str, list[str]]]:
         """Return both families' tables that do something to a packet, with the rules' counters."""
         return {family: without_empty_tables(without_policy_counters(text)) for family, text in self.snapshot().items()}
 
@@ -159,7 +166,7 @@ class Host:
     def apply(self, **options: Any) -> ModuleResult:
         """Run the module and insist that it succeeds."""
         result = self.module(**options)
-        assert not result.failed and result.returncode == 0, result.message or result.stderr
+        assert (result.failed, result.returncode) == (False, 0), result.message or result.stderr
         return result
 
     def refuse(self, **options: Any) -> str:
@@ -171,7 +178,8 @@ class Host:
         before = seen()
         result = self.module(**options)
         assert result.failed, f"it was not refused: {result.data}"
-        assert result.message and "Traceback" not in result.message + result.stderr, result.stderr or result.data
+        assert result.message, result.data
+        assert "Traceback" not in result.message + result.stderr, result.stderr
         assert seen() == before, result.message
         return result.message
 
