@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import IO, Mapping, Sequence
 
@@ -36,6 +37,10 @@ FAILED = "^^^ exit status"
 """What a log has behind a command that failed."""
 
 
+_running: set[subprocess.Popen[bytes]] = set()
+_stopping = threading.Event()
+
+
 class SetupError(Exception):
     """Something that the tests need cannot be had here. The message says what, and what to do."""
 
@@ -57,13 +62,25 @@ def run(argv: Sequence[str], log: IO[str], *, env: Mapping[str, str] | None = No
 
 
 def _status(argv: Sequence[str], log: IO[str], env: Mapping[str, str], cwd: Path) -> int:
+    if _stopping.is_set():
+        raise SetupError("stopped")
     try:
-        return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env, check=False
-        ).returncode
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env)
     except OSError as error:
         log.write(f"{error}\n")
         return 127
+    _running.add(process)
+    try:
+        return process.wait()
+    finally:
+        _running.discard(process)
+
+
+def stop_all() -> None:
+    """End the commands that run and refuse any further one."""
+    _stopping.set()
+    for process in list(_running):
+        process.terminate()
 
 
 def failed_commands(text: str, most: int) -> list[str]:
