@@ -25,7 +25,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal impo
     words,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import possible_targets
-from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Tables, parse
+from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Tables, append_line, parse
 
 _SET_OPTIONS = {'--match-set': 1, '--add-set': 1, '--del-set': 1, '--map-set': 1}
 _ACCOUNTING_OPTIONS = {'--nfacct-name': 1}
@@ -132,6 +132,10 @@ class Normaliser:
             rehearsal = Rehearsal(rules, foreign={}, names=scratch, limit=limit)
             return rehearsal, self.host.restore(family, rehearsal.text)
 
+        def counted(rules: Declared, limit: Optional[int]) -> Tuple[Rehearsal, Result]:
+            rehearsal, result = attempt(rules, limit)
+            return rehearsal, result._replace(output=self._scratch_rules(family))
+
         try:
             rehearsal, result = attempt(declared, None)
             try:
@@ -139,10 +143,14 @@ class Normaliser:
                     raise PalisadeError(words(result.errors))
                 canonical = rehearsal.canonical(self.host.live(family), names)
             except PalisadeError as error:
-                self._refuse(family, _bad_rule(rehearsal, result, declared, attempt), error, '')
+                self._refuse(family, _bad_rule(rehearsal, result, declared, counted), error, '')
         finally:
             self._remove_scratch(family)
         return Normalised(canonical, 'scratch', self.host.live(family))
+
+    def _scratch_rules(self, family: str) -> str:
+        return '\n'.join([append_line(chain, rule) for chains in self.host.live(family).values() for chain, data in chains.items()
+                          if self.ownership.is_scratch(chain) for rule in data.rules])
 
     def _remove_scratch(self, family: str) -> None:
         lines: List[str] = []
@@ -178,13 +186,9 @@ def _bad_rule(rehearsal: Rehearsal, result: Result, declared: Declared, attempt:
 
 def _loads(attempt: Attempt, declared: Declared, limit: Optional[int]) -> bool:
     """Whether so many rules load, and arrive where their save can be seen."""
-    rehearsal, result = attempt(declared, limit)
-    if result.status != 0:
-        return False
-    if rehearsal.names is not None:
-        return True
+    _rehearsal, result = attempt(declared, limit)
     arrived = sum(1 for line in result.output.split('\n') if line.startswith('-A '))
-    return arrived >= (rule_count(declared) if limit is None else limit)
+    return result.status == 0 and arrived >= (rule_count(declared) if limit is None else limit)
 
 
 def _hint(place: Optional[Place], family: str, others: Mapping[str, Declared], attempt: Callable[[str], Attempt]) -> str:

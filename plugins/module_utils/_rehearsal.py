@@ -15,6 +15,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rule import (
     option_values,
     plain_quotes,
     retarget,
+    retarget_any,
     retarget_written,
     tokenise,
 )
@@ -168,7 +169,7 @@ def as_written(declared: Declared, live: Tables, live_names: Mapping[str, Mappin
         result[table] = {}
         for chain, data in chains.items():
             found = live.get(table, {}).get(names[chain])
-            rules = [retarget(_plain_text(rule.text), names) for rule in data.rules]
+            rules = [retarget_any(_plain_text(rule.text), names) for rule in data.rules]
             if found is not None and found.rules == rules:
                 result[table][chain] = found.rules
                 continue
@@ -276,14 +277,16 @@ def nth_place(declared: Declared, index: int) -> Optional[Place]:
 
 
 def only_rule(declared: Declared, place: Place) -> Optional[Declared]:
-    """The same chains with just the one rule in them; None if this family does not have it."""
-    if place.rule not in declared.tables.get(place.table, {place.chain: DeclaredChain()})[place.chain].rules:
+    """The same chains with just the one rule in them; None if this family does not have it. Host names make its text differ by family."""
+    rules = declared.tables.get(place.table, {}).get(place.chain, DeclaredChain()).rules
+    same = [rule for rule in rules if (rule.number, rule.line) == (place.rule.number, place.rule.line)]
+    if not same:
         return None
     single = Declared()
     for table, chains in declared.tables.items():
         for chain in chains:
             single.chain(table, chain)
-    single.chain(place.table, place.chain).rules.append(place.rule)
+    single.chain(place.table, place.chain).rules.extend(same)
     return single
 
 

@@ -189,6 +189,13 @@ def retarget_written(text: str, names: Mapping[str, str]) -> str:
     return join(tokens)
 
 
+def retarget_any(text: str, names: Mapping[str, str]) -> str:
+    """The same for a rule as written, which keeps its text but for the target where it is in save's spelling already."""
+    if _SAVED_JUMP.search(text):
+        return retarget(text, names)
+    return retarget_written(text, names) if any(target in names for target in possible_targets(text)) else text
+
+
 def plain_quotes(rule: str) -> str:
     """A rule with the quotes around plain words put aside, as join writes it (iptables-save quotes some of them, such as a.b)."""
     return _QUOTED_PLAIN.sub(r'\1', rule) if '"' in rule else rule

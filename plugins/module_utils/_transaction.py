@@ -5,6 +5,8 @@
 from __future__ import annotations
 
 import re
+from functools import partial
+from itertools import count
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import (
@@ -91,36 +93,41 @@ class _Run:
     def carry_out(self) -> Dict[str, Any]:
         if self.request.state == 'absent' and self.request.scope == 'tables':
             raise PalisadeError('state: absent needs scope: chains: whole tables have no state to go back to')
-        declared = self._declared(self._families())
-        if self.request.check_mode:
-            self._note_interruption()
-            return self._result([self._prepare(family, declared[family], declared) for family in declared])
+        declared = self._declared()
+        if self.request.check_mode and self.request.rehearsal != 'scratch':
+            return self._result(self._prepared(declared))
         with self.host.lock():
-            self._note_interruption()
-            works = [self._prepare(family, declared[family], declared) for family in declared]
-            changing = [work for work in works if work.plan.operations]
-            if changing:
-                self._apply(changing)
-            else:
-                self.host.end(self.request.name)
+            works = self._prepared(declared)
+            if not self.request.check_mode:
+                self._make_real([work for work in works if work.plan.operations])
             return self._result(works)
+
+    def _prepared(self, declared: Mapping[str, Declared]) -> List[Work]:
+        self._note_interruption()
+        return [self._prepare(family, declared[family], declared) for family in declared]
+
+    def _make_real(self, changing: Sequence[Work]) -> None:
+        if changing:
+            self._apply(changing)
+        else:
+            self.host.end(self.request.name)
 
     def _note_interruption(self) -> None:
         if self.host.interrupted(self.request.name):
             self.warnings.append('an earlier run on ruleset %s was killed while it applied: its tables may have been part old, part new; %s' % (
                 self.request.name, 'a real run makes them one again' if self.request.check_mode else 'this run makes them one again'))
 
-    def _families(self) -> Sequence[str]:
-        asked = declared_families(self.request.families)
-        for family in asked:
+    def _declared(self) -> Dict[str, Declared]:
+        """What is declared for each family that is asked for and there. Rules for one that is not there do not go to the other."""
+        reader = self._read(declared_families(self.request.families))
+        self.warnings.extend(reader.warnings)
+        for family in reader.declared:
             if not self.host.has_family(family):
                 self.warnings.append('%s is skipped: the kernel of this host does not have it' % family)
-        return [family for family in asked if self.host.has_family(family)]
-
-    def _declared(self, families: Sequence[str]) -> Dict[str, Declared]:
-        reader = self._read(families)
-        self.warnings.extend(reader.warnings)
-        return reader.declared
+        found = {family: declared for family, declared in reader.declared.items() if self.host.has_family(family)}
+        for family, declared in found.items():
+            with_addresses(declared, partial(self.host.addresses, family=family))
+        return found
 
     def _read(self, families: Sequence[str]) -> Reader:
         if self.request.state == 'absent':
@@ -138,7 +145,6 @@ class _Run:
         if any(self.ownership.is_scratch(chain) for table in live.values() for chain in table):
             self.warnings.append('%s: an earlier run was killed and left scratch chains (%s~…) behind; they go now' % (family, self.request.name))
         self._leave_used_hooks(declared, live)
-        with_addresses(declared, lambda name: self.host.addresses(name, family))
         normalised = self.normaliser.normalise(family, declared, live, others)
         self.warnings.extend(normalised.warnings)
         live, canonical = normalised.live, normalised.canonical
@@ -215,7 +221,8 @@ class _Run:
             if not _asks_for_state(work.plan) or _tracks(work.live):
                 continue
             table = next(plan.table for plan in work.plan.tables if plan.operations)
-            chain = self.ownership.scratch_name(0)
+            taken = work.live.get(table, {})
+            chain = next(name for name in map(self.ownership.scratch_name, count()) if name not in taken)
             result = self.host.restore(work.family, '*%s\n:%s - [0:0]\n-A %s -m conntrack --ctstate ESTABLISHED\nCOMMIT\n' % (table, chain, chain))
             if result.status != 0:
                 self._put_back(works, PalisadeError('%s: connection tracking could not be switched on: %s' % (work.family, words(result.errors))))

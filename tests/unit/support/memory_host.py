@@ -20,8 +20,9 @@ class KilledError(BaseException):
 class MemoryHost(Host):
     """Two families in memory. `calls` lists what was asked for, such as 'restore ipv4'; changes outside of the lock are refused.
 
-    may_unshare: whether a rehearsal in a namespace is permitted. before: called ahead of every restore with its number
-    (from 1), family and text; it may raise KilledError, or return a Result that stands for a failure.
+    may_unshare: whether a rehearsal in a namespace is permitted. cannot_run: what every rehearsal fails with. before and after:
+    called around every restore with its number (from 1), family and text; they may raise KilledError, and `before` may return a
+    Result that stands for a failure.
     """
 
     def __init__(self, backend: str = 'nft', *, may_unshare: bool = True, families: Sequence[str] = ('ipv4', 'ipv6')) -> None:
@@ -35,6 +36,7 @@ class MemoryHost(Host):
         self.sets: Mapping[str, str] = {}
         self.names: Mapping[str, Sequence[str]] = {}
         self.prepared: List[str] = []
+        self.cannot_run = ''
         self.is_remote = False
         self.busy = False
         self._locked = False
@@ -97,9 +99,11 @@ class MemoryHost(Host):
         if not self.may_unshare:
             raise NotPermittedError('no network namespace can be made here: unshare: Operation not permitted')
         self.prepared.extend(preparation)
+        if self.cannot_run:
+            return Result(1, '', self.cannot_run)
         kernel = MemoryKernel(family)
         ended = kernel.restore(text)
-        return Result(ended.status, kernel.save() if ended.status == 0 else '', ended.errors)
+        return Result(ended.status, kernel.save(counters=False) if ended.status == 0 else '', ended.errors)
 
     def let_connection_pass(self) -> None:
         self.calls.append('let the connection pass')
