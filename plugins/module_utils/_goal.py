@@ -23,7 +23,7 @@ Canonical = Dict[str, Dict[str, List[str]]]
 
 
 class Jump(NamedTuple):
-    """The jump that a hook shall hold. `counter` is what it has counted before. `place` (from 0) is where it goes if it is missing; None is the end."""
+    """The jump that a hook shall hold, and what it had counted. `place` (from 0) is where it goes if it is missing; None is the end."""
 
     rule: str
     place: Optional[int]

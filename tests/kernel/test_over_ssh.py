@@ -85,7 +85,8 @@ def play(inside: Sequence[str], directory: Path, family: str, tasks: list[dict[s
     (directory / "play.yml").write_text(json.dumps([{"hosts": "host", "gather_facts": False, "tasks": tasks}]))
     environment = {
         **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_TIMEOUT": "15", "ANSIBLE_REMOTE_TMP": str(directory / "tmp"),
-        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"), "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=3 -o ServerAliveCountMax=2",
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"),
+        "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=3 -o ServerAliveCountMax=2",
         "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0",
     }
     return subprocess.run(

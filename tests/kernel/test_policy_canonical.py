@@ -17,6 +17,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text im
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import rate
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import read_variables
 from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
+
 from .support.host import FAMILIES, Host
 from .support.save_text import rules
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+
 from .support.host import Host
 from .support.save_text import policy_of, rules
 

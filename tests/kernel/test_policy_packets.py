@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+
 from .support.host import FAMILIES, Host
 
 SERVER = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}

@@ -189,7 +189,7 @@ def test_the_snapshot_holds_what_is_ours_with_counters_and_the_policies_that_cha
     assert back.chains == {'palisade-INPUT': ['-j DROP', '-j ACCEPT']}
     assert back.counters == {'palisade-INPUT': ['[1:1]', '[2:2]']}
     assert back.policies == {'INPUT': 'ACCEPT'}
-    assert back.jumps == {'INPUT': Jump(JUMP, 1), 'FORWARD': None, 'OUTPUT': None}
+    assert back.jumps == {'INPUT': Jump(JUMP, 1, '[2:2]'), 'FORWARD': None, 'OUTPUT': None}
 
 
 def test_the_snapshot_of_a_table_that_is_not_there_is_accept_and_nothing() -> None:
