@@ -34,6 +34,11 @@ servers:
       ansible_python_interpreter: %s
       ansible_remote_tmp: /run/ansible
 """
+STRICT = {
+    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_HOST_PATTERN_MISMATCH": "error", "ANSIBLE_INVENTORY_UNPARSED_FAILED": "true",
+}
+"""For real hosts: an inventory that cannot be read, or that has no servers in it, is an error and not a success about nothing."""
+
 SERVER = {"IPv4": "192.0.2.10", "IPv6": "2001:db8::10"}
 CLIENT = {"IPv4": "192.0.2.20", "IPv6": "2001:db8::20"}
 PREFIX = {"IPv4": 24, "IPv6": 64}
@@ -72,9 +77,9 @@ def _check_inventory(arguments: Sequence[str]) -> int:
     say(f"Check only: what {PLAYBOOK} would change on the hosts of the group 'servers'. Nothing is changed.\n"
         f"$ ansible-playbook {PLAYBOOK} {shlex.join(options)}")
     argv = [str(venv / "bin" / "ansible-playbook"), str(ROOT / PLAYBOOK), *options]
-    status = subprocess.run(argv, env={**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg")}, check=False).returncode
+    status = subprocess.run(argv, env={**os.environ, **STRICT}, check=False).returncode
     if status != 0:
-        say("The check ended with an error, see above.")
+        say("The check ended with an error, see above. Nothing is changed by a check.")
         return status
     say("Nothing has been changed. An apply that takes itself back when it cuts you off does not exist yet, nor do rules that\n"
         "outlive a reboot: try one host first, and keep a console at hand. To apply:\n"

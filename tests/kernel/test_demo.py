@@ -75,3 +75,13 @@ def test_a_bad_inventory_fails_it(host: Host, tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "firewall_services.htps" in done.stdout + done.stderr
     assert "Nothing has been changed." not in done.stdout
+
+
+@pytest.mark.parametrize("text", [None, "all:\n  hosts:\n    here:\n"], ids=["no such file", "no servers in it"])
+def test_an_inventory_without_servers_is_an_error(host: Host, tmp_path: Path, text: str | None) -> None:
+    inventory = tmp_path / "inventory.yml"
+    if text is not None:
+        inventory.write_text(text)
+    done = host.run(DEMO, str(inventory), check=False)
+    assert done.returncode != 0
+    assert "Nothing has been changed." not in done.stdout
