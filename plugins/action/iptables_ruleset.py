@@ -7,6 +7,7 @@ from __future__ import annotations
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.module_utils.common.validation import check_type_dict
 from ansible.plugins.action import ActionBase
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 
@@ -50,6 +51,6 @@ class ActionModule(ActionBase):
         if isinstance(families, str):
             families = families.split(',')
         try:
-            return compile_policy(profile, {**({'families': families} if families else {}), **(policy or {})}).tables
-        except PalisadeError as error:
+            return compile_policy(profile, {**({'families': families} if families else {}), **check_type_dict(policy or {})}).tables
+        except (PalisadeError, TypeError) as error:
             raise AnsibleActionFail('policy: %s' % error) from error

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Callable, Dict, Mapping, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
@@ -90,10 +91,10 @@ PLAIN.update({
     '-f': _always(IPV4), '--fragment': _always(IPV4),
     '--match-set': _of_set, '--add-set': _of_set, '--del-set': _of_set, '--map-set': _of_set,
 })
-_EMPTY: Mapping[str, str] = {}
+_NO_SETS: Mapping[str, str] = MappingProxyType({})
 
 
-def plain_family(tokens: Sequence[str], sets: Mapping[str, str] = _EMPTY) -> Optional[str]:
+def plain_family(tokens: Sequence[str], sets: Mapping[str, str] = _NO_SETS) -> Optional[str]:
     """The family that a rule, already split, plainly belongs to; None where it is for both or cannot be told.
 
     `sets` gives the family of each ipset. Raises PalisadeError where the rule names both families.
@@ -122,7 +123,7 @@ def plain_family(tokens: Sequence[str], sets: Mapping[str, str] = _EMPTY) -> Opt
     return found
 
 
-def families_of(tokens: Sequence[str], sets: Mapping[str, str] = _EMPTY) -> Sequence[str]:
+def families_of(tokens: Sequence[str], sets: Mapping[str, str] = _NO_SETS) -> Sequence[str]:
     """The families a rule without a prefix is for: the one that it plainly belongs to, else both."""
     family = plain_family(tokens, sets)
     return FAMILIES if family is None else (family,)

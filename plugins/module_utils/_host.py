@@ -282,4 +282,3 @@ def _first_line(path: str) -> str:
 def _parent(process: int) -> int:
     found = re.search(rb'^PPid:\t(\d+)', _bytes('/proc/%d/status' % process), re.MULTILINE)
     return int(found.group(1)) if found else 0
-

@@ -49,6 +49,7 @@ _TRACKING = re.compile(
     r'-m (?:conntrack|state|connlimit|connbytes|connmark|connlabel|helper|cluster)\b'
     r'|-j (?:CONNMARK|CONNSECMARK|CT|SNAT|DNAT|MASQUERADE|REDIRECT|NETMAP|SYNPROXY)\b')
 
+
 class Request(NamedTuple):
     """What was asked for, as the module's options name it. `tables` or `content` is None, or both with state absent."""
 

@@ -16,7 +16,7 @@ from typing import IO
 
 from . import demo, engine, groups, report, venvs
 from .report import GroupReport, NotRun, Outcome
-from .shell import CACHE, LOGS, SetupError, failed_commands, say
+from .shell import CACHE, LOGS, SetupError, failed_commands, say, stop_all
 
 LANES = 2
 """Groups that run at the same time."""
@@ -27,7 +27,8 @@ TAIL = 40
 
 def main() -> int:
     """Run one command."""
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     arguments = _arguments()
     LOGS.mkdir(parents=True, exist_ok=True)
     try:
@@ -35,6 +36,12 @@ def main() -> int:
     except SetupError as error:
         say(str(error))
         return 1
+
+
+def _end(number: int, frame: object) -> None:
+    """Stop as soon as what runs has ended; what was started for it (containers, dockerd) is put away on the way out."""
+    stop_all()
+    sys.exit(128 + number)
 
 
 def _arguments() -> argparse.Namespace:

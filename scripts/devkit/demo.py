@@ -103,7 +103,7 @@ class _Story:
         self.inventory.parent.mkdir(exist_ok=True)
         self.inventory.write_text(INVENTORY % sys.executable)
         with ExitStack() as stack:
-            self.server, self.client = (stack.enter_context(Host(self._variables())) for _ in range(2))
+            self.server, self.client = (stack.enter_context(Host(self._variables())) for number in range(2))
             addresses = [[f"{place[family]}/{PREFIX[family]}" for family in self.families] for place in (SERVER, CLIENT)]
             connect(self.server, addresses[0], self.client, addresses[1])
             stack.enter_context(self.server.listening(*(port for _name, port, _passes in TRAFFIC if port)))

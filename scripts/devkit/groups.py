@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -16,12 +15,10 @@ from typing import IO, Callable, Iterator
 
 from . import engine, machine, report, venvs
 from .report import NotRun, Outcome
-from .shell import CACHE, HOME, ROOT, SetupError, as_root, environment, output, run
+from .shell import CACHE, HOME, INSTANCE, ROOT, SetupError, as_root, environment, output, run
 
 COLLECTION = Path("ansible_collections", "palisade", "netfilter")
 SUITE = "bookworm"
-INSTANCE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
-"""Tells the containers of one checkout from those of another."""
 
 KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev"]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
@@ -225,7 +222,7 @@ def kernel(log: IO[str]) -> Outcome:
     """Real iptables, both backends, in namespaces of this machine."""
     machine.install_packages(KERNEL_PACKAGES, log)
     bench = Bench(log)
-    return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel")
+    return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel", "--numprocesses=2", "--maxschedchunk=4")
 
 
 def _pytest(bench: Bench, name: str, python: list[str], folder: str, *options: str) -> Outcome:
@@ -285,10 +282,10 @@ def _scenario(bench: Bench, scenario: str, image: str) -> Outcome:
 
 
 GROUPS: dict[str, Callable[[IO[str]], Outcome]] = {
+    "kernel": kernel,
     "molecule": molecule,
     "sanity": sanity,
     "lint": lint,
-    "kernel": kernel,
     "unit": unit,
 }
 """In the order in which they start, the long ones first."""

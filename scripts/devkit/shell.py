@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import IO, Mapping, Sequence
 
@@ -18,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 LOGS = CACHE / "logs"
 HOME = CACHE / "home"
+
+INSTANCE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+"""Tells the containers of one checkout from those of another."""
 
 QUIET = {
     "ANSIBLE_FORCE_COLOR": "0",
@@ -34,6 +39,10 @@ QUIET = {
 
 FAILED = "^^^ exit status"
 """What a log has behind a command that failed."""
+
+
+_running: set[subprocess.Popen[bytes]] = set()
+_stopping = threading.Event()
 
 
 class SetupError(Exception):
@@ -57,13 +66,25 @@ def run(argv: Sequence[str], log: IO[str], *, env: Mapping[str, str] | None = No
 
 
 def _status(argv: Sequence[str], log: IO[str], env: Mapping[str, str], cwd: Path) -> int:
+    if _stopping.is_set():
+        raise SetupError("stopped")
     try:
-        return subprocess.run(
-            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env, check=False
-        ).returncode
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=cwd, env=env)
     except OSError as error:
         log.write(f"{error}\n")
         return 127
+    _running.add(process)
+    try:
+        return process.wait()
+    finally:
+        _running.discard(process)
+
+
+def stop_all() -> None:
+    """End the commands that run and refuse any further one."""
+    _stopping.set()
+    for process in list(_running):
+        process.terminate()
 
 
 def failed_commands(text: str, most: int) -> list[str]:

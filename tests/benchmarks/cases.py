@@ -126,7 +126,7 @@ def growth(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     for job in jobs:
         yield timed(f"{backend}: 50,000 rules, {job}", times[job, 50_000], "10,000 rules", times[job, 10_000], at_most=GROWTH)
     yield timed(f"{backend}: 10,000 rules, reversed", times["reversed", 10_000], "first apply", times["first apply", 10_000],
-                 at_most=GROWTH)
+                at_most=GROWTH)
 
 
 def memory(bench: Bench, backend: str, _rounds: int) -> Iterator[Result]:

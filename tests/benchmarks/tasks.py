@@ -62,7 +62,7 @@ class Bench:
     def hosts(self, backend: str, count: int) -> Iterator[list[Host]]:
         """Make throwaway hosts without a single rule."""
         with ExitStack() as stack:
-            yield [stack.enter_context(Host(backend, environment=dict(self._environment))) for _ in range(count)]
+            yield [stack.enter_context(Host(backend, environment=dict(self._environment))) for number in range(count)]
 
     def module(self, host: Host, module: str, arguments: Mapping[str, Any] | None = None, *, changed: bool | None = None,
                python: str = PYTHON) -> Seconds:

@@ -47,7 +47,7 @@ def task(host: Host, tmp_path: Path) -> Task:
         interpreter = json.dumps({"ansible_python_interpreter": sys.executable})
         command = [ansible, "localhost", "-c", "local", "-e", interpreter, "-m", name, "-a", json.dumps(arguments), *options]
         done = host.run("env", "-C", str(tmp_path), *words, *command, check=False)
-        shown, _, found = done.stdout.partition(" => ")
+        shown, unused, found = done.stdout.partition(" => ")
         assert found, done.stderr
         return {"shown": shown, "failed": "FAILED!" in shown, **json.loads(found)}
 

@@ -104,7 +104,7 @@ def test_the_plan_is_the_shortest_way(
     result = apply(host, *changed)
     assert actions(result) == operations
     assert live(host) == changed
-    moved = {rule for _, _, rule in operations}
+    moved = {operation[2] for operation in operations}
     after = counted(host)
     assert all(after[rule] == before[rule] for rule in changed if rule not in moved)
 

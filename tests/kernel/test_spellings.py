@@ -38,7 +38,7 @@ def alone(plain: Host, family: str, members: Iterable[Spelling]) -> str:
 def in_own_chains(text: str, members: list[Spelling]) -> dict[tuple[str, str], list[str]]:
     """Return, for each table and chain, the saved rules as they stand in chains of the ruleset's own."""
     names = {(member.table, member.chain) for member in members}
-    users = {table: user_chains(m for m in members if m.table == table) for table, _ in names}
+    users = {table: user_chains(m for m in members if m.table == table) for table, chain in names}
     return {
         (table, chain): [renamed(rule, "palisade", users[table]) for rule in rules(text, table, chain)]
         for table, chain in names

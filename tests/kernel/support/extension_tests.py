@@ -60,14 +60,14 @@ def _read(text: str) -> Iterator[Candidate]:
         elif line.startswith("%"):
             _note_needed(line, needs)
         elif line.strip() and not line.startswith(("#", "@")):
-            rule, _, result = line.split(";")[:3]
+            rule, _saved, result = line.split(";")[:3]
             for chain in chains:
                 before = tuple(Candidate(table, chain, needed) for needed in needs)
                 yield Candidate(table, chain, rule.strip(), before, result.strip() == "OK")
 
 
 def _note_needed(line: str, needs: dict[str, None]) -> None:
-    _, action, _, rule = line.split(" ", 3)
+    action, rule = line.split(" ", 3)[1::2]
     if action == "-D":
         needs.pop(rule, None)
     else:

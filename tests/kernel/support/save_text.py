@@ -47,13 +47,13 @@ def rules(text: str, table: str = "filter", chain: str | None = None) -> list[st
 def policies(text: str, table: str = "filter") -> dict[str, str]:
     """Return the built-in chains' policies."""
     heads = (line[1:].split() for line in sections(text).get(table, []) if line.startswith(":"))
-    return {name: policy for name, policy, *_ in heads if policy != "-"}
+    return {name: policy for name, policy, *rest in heads if policy != "-"}
 
 
 def chains(text: str, table: str = "filter") -> list[str]:
     """Return the user chains of a table."""
     heads = (line[1:].split() for line in sections(text).get(table, []) if line.startswith(":"))
-    return [name for name, policy, *_ in heads if policy == "-"]
+    return [name for name, policy, *rest in heads if policy == "-"]
 
 
 def policy_of(text: str, chain: str, table: str = "filter") -> str:

@@ -1,0 +1,154 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The controller's half: what it hands to the module for each way of saying the rules, and its errors."""
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from ansible.errors import AnsibleActionFail
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import VaultEditor, VaultLib, VaultSecret
+from ansible.playbook.task import Task
+from ansible_collections.palisade.netfilter.plugins.action.iptables_ruleset import WAYS, ActionModule
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+
+RULES = '*filter\n-A INPUT -m comment --comment "é {{ x }}" -j ACCEPT\nCOMMIT\n'
+
+
+class Action(ActionModule):
+    """The action with a module that only notes what it is called with."""
+
+    handed: dict[str, Any]
+
+    def _execute_module(self, module_name: str = '', module_args: Any = None, task_vars: Any = None, **_others: Any) -> dict[str, Any]:
+        assert module_name == 'palisade.netfilter.iptables_ruleset'
+        self.handed = module_args
+        return {'changed': True, 'variables': task_vars}
+
+
+@pytest.fixture
+def action(tmp_path: Path) -> Any:
+    """Make an action for a task with these arguments; its playbook lies in tmp_path."""
+
+    def make(**arguments: Any) -> Action:
+        loader = DataLoader()
+        loader.set_basedir(str(tmp_path))
+        task = Task()
+        task.set_loader(loader)
+        task.args = arguments
+        return Action(task=task, connection=Mock(), play_context=Mock(), loader=loader, templar=Mock(), shared_loader_obj=Mock())
+
+    return make
+
+
+def handed(action: Action) -> Any:
+    assert action.run(task_vars={'a': 1}) == {'changed': True, 'variables': {'a': 1}}
+    return action.handed
+
+
+@pytest.mark.parametrize('arguments', [
+    {'tables': {'filter': {'INPUT': []}}, 'families': ['ipv4']}, {'content': RULES}, {'state': 'absent'}, {'tables': {}, 'policy': {}}, {},
+])
+def test_rules_in_the_task_are_handed_on_as_they_are(action: Any, arguments: dict[str, Any]) -> None:
+    given = dict(arguments)
+    assert handed(action(**arguments)) == given
+
+
+@pytest.mark.parametrize('place', ['web.rules', 'files/web.rules'])
+def test_src_is_read_on_the_controller_word_by_word(action: Any, tmp_path: Path, place: str) -> None:
+    (tmp_path / 'files').mkdir()
+    (tmp_path / place).write_text(RULES, encoding='utf-8')
+    assert handed(action(src='web.rules', scope='tables')) == {'content': RULES, 'scope': 'tables'}
+
+
+def test_src_may_be_an_absolute_path(action: Any, tmp_path: Path) -> None:
+    (tmp_path / 'web.rules').write_text(RULES, encoding='utf-8')
+    assert handed(action(src=str(tmp_path / 'web.rules'))) == {'content': RULES}
+
+
+def test_src_may_be_empty(action: Any, tmp_path: Path) -> None:
+    (tmp_path / 'web.rules').touch()
+    assert handed(action(src='web.rules')) == {'content': ''}
+
+
+def test_src_may_be_in_a_vault(action: Any, tmp_path: Path) -> None:
+    secret = VaultSecret(b'secret')
+    vault = VaultLib([('default', secret)])
+    VaultEditor(vault).write_data(vault.encrypt(RULES, secret), str(tmp_path / 'web.rules'))
+    made = action(src='web.rules')
+    made._loader.set_vault_secrets([('default', secret)])
+    assert handed(made) == {'content': RULES}
+
+
+def test_the_tasks_own_arguments_stay(action: Any, tmp_path: Path) -> None:
+    (tmp_path / 'web.rules').write_text(RULES, encoding='utf-8')
+    made = action(src='web.rules')
+    handed(made)
+    assert made._task.args == {'src': 'web.rules'}
+
+
+POLICY: dict[str, Any] = {'services': {'ssh': {}, 'https': {}}}
+
+
+def test_a_profile_is_compiled_on_the_controller(action: Any) -> None:
+    assert handed(action(profile='server', policy=POLICY, name='web')) == {'tables': compile_policy('server', POLICY).tables, 'name': 'web'}
+
+
+def test_a_profile_needs_no_policy(action: Any) -> None:
+    assert handed(action(profile='server')) == {'tables': compile_policy('server', {}).tables}
+
+
+def test_a_policy_may_be_the_text_of_a_dictionary_as_ad_hoc_calls_have_it(action: Any) -> None:
+    assert handed(action(profile='server', policy='{"services": {"ssh": {}, "https": {}}}')) == {'tables': compile_policy('server', POLICY).tables}
+
+
+@pytest.mark.parametrize('families', [['ipv4'], 'ipv4'])
+def test_families_are_the_policys_too(action: Any, families: Any) -> None:
+    tables = compile_policy('server', {**POLICY, 'families': ['ipv4']}).tables
+    assert handed(action(profile='server', policy=POLICY, families=families)) == {'tables': tables, 'families': families}
+    assert tables != compile_policy('server', POLICY).tables
+
+
+def test_families_of_the_policy_itself_come_first(action: Any) -> None:
+    policy = {**POLICY, 'families': ['ipv6']}
+    assert handed(action(profile='server', policy=policy, families=['ipv4', 'ipv6']))['tables'] == compile_policy('server', policy).tables
+
+
+@pytest.mark.parametrize(('first', 'second'), [(first, second) for index, first in enumerate(WAYS) for second in WAYS[index + 1:]])
+def test_two_ways_at_once_are_refused(action: Any, first: str, second: str) -> None:
+    values = {'tables': {}, 'content': '', 'src': 'web.rules', 'profile': 'server'}
+    with pytest.raises(AnsibleActionFail, match=r'parameters are mutually exclusive: %s\|%s' % (first, second)):
+        action(**{first: values[first], second: values[second]}).run()
+
+
+def test_a_way_that_is_none_is_not_taken(action: Any) -> None:
+    made = action(tables={}, src=None, profile=None, content=None)
+    assert handed(made)['tables'] == {}
+
+
+@pytest.mark.parametrize(('content', 'message'), [(None, 'src: web.rules: Could not find or access'), (b'\xff\xfe', "src: web.rules: 'utf-8' codec")])
+def test_a_src_that_cannot_be_read_is_named(action: Any, tmp_path: Path, content: bytes | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / 'web.rules').write_bytes(content)
+    with pytest.raises(AnsibleActionFail) as caught:
+        action(src='web.rules').run()
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(('policy', 'named'), [
+    ({'services': {'sssh': {}}}, 'sssh'), ({'servces': {}}, 'servces'), ('no dictionary', 'policy: '), (['ssh'], 'policy: '),
+])
+def test_a_policy_that_cannot_be_compiled_is_an_error_of_that_option(action: Any, policy: Any, named: str) -> None:
+    with pytest.raises(AnsibleActionFail) as caught:
+        action(profile='server', policy=policy).run()
+    assert str(caught.value).startswith('policy: ')
+    assert named in str(caught.value)
+
+
+def test_check_and_diff_mode_are_supported() -> None:
+    assert ActionModule._supports_check_mode
+    assert ActionModule._supports_diff
