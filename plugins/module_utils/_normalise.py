@@ -85,7 +85,8 @@ class Normaliser:
         def attempt(which: str) -> Attempt:
             def run(rules: Declared, limit: Optional[int]) -> Tuple[Rehearsal, Result]:
                 rehearsal = Rehearsal(rules, foreign=self._foreign_targets(rules, live), limit=limit)
-                return rehearsal, self.host.rehearse(which, rehearsal.text, self._preparation(rules))
+                text = rehearsal.text
+                return rehearsal, self.host.rehearse(which, text, self._preparation(rules, text))
             return run
 
         rehearsal, result = attempt(family)(declared, None)
@@ -97,9 +98,11 @@ class Normaliser:
             place = _bad_rule(rehearsal, result, declared, attempt(family))
             self._refuse(family, place, error, _hint(place, family, others, attempt))
 
-    def _preparation(self, declared: Declared) -> Sequence[str]:
+    def _preparation(self, declared: Declared, text: str) -> Sequence[str]:
         """What a namespace needs besides rules: the sets, accounting objects and timeout policies that they name."""
         commands: List[str] = []
+        if not any(option in text for options in (_SET_OPTIONS, _ACCOUNTING_OPTIONS, _TIMEOUT_OPTIONS) for option in options):
+            return commands
         sets = names_used(declared, _SET_OPTIONS)
         if sets:
             commands.extend(self.host.recreate_sets(sets))
