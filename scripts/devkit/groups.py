@@ -23,7 +23,7 @@ SUITE = "bookworm"
 INSTANCE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
 """Tells the containers of one checkout from those of another."""
 
-KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev"]
+KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev", "nfacct", "nfct"]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
 
