@@ -146,6 +146,12 @@ def test_one_changed_rule_is_shown_with_three_on_either_side() -> None:
     ]
 
 
+def test_a_single_insert_has_three_on_either_side_too() -> None:
+    rules = ['-p %d -j ACCEPT' % number for number in range(20, 40)]
+    entry, = diff_of(plan_of(applied(rules), rules[:10] + ['-j LOG'] + rules[10:]))
+    assert [line[:1] for line in entry['prepared'].split('\n')[2:]] == ['@', ' ', ' ', ' ', '+', ' ', ' ', ' ', '']
+
+
 @pytest.mark.parametrize(('apart', 'hunks'), [(1, 1), (2 * CONTEXT, 1), (2 * CONTEXT + 1, 1), (2 * CONTEXT + 2, 2)])
 def test_changes_close_to_each_other_share_their_context(apart: int, hunks: int) -> None:
     rules = ['-p %d -j ACCEPT' % number for number in range(20, 60)]

@@ -132,6 +132,7 @@ def test_a_comment_that_says_so_is_no_such_table() -> None:
     ('*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n-A INPUT -j ACCEPT\n', '-A INPUT -j ACCEPT'),
     ('*filter\n:INPUT ACCEPT [0:0]\n-D INPUT 1\n', '-D INPUT 1'),
     ('*filter\n:INPUT\n', ':INPUT'),
+    ('Cannot open\n', 'Cannot open'),
 ])
 def test_text_that_no_iptables_save_prints_is_refused_and_shown(text: str, line: str) -> None:
     with pytest.raises(PalisadeError) as caught:
