@@ -69,6 +69,15 @@ def test_a_family_that_fails_takes_the_other_back(old_host: Host, commands: list
     assert not again.warnings
 
 
+def test_a_restore_that_dies_between_two_tables(old_host: Host, commands: list[str]) -> None:
+    before = kept(old_host)
+    result = run_with_fault(old_host, "half", number_of(commands, "iptables", "--noflush"), tables=NEW)
+    assert result.failed, result.data
+    assert "back as they were" in result.message
+    assert kept(old_host) == before
+    assert old_host.apply(tables=NEW).changed
+
+
 def test_rules_that_are_not_what_was_sent_are_shown_and_put_back(old_host: Host, commands: list[str]) -> None:
     """Somebody changes a chain of ours while we do."""
     before = kept(old_host)
