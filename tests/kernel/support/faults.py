@@ -5,7 +5,8 @@
 
 Every command stands behind a wrapper of the same name, first in the run's PATH. The wrapper numbers and logs itself and,
 when its number has come, kills the module: before the command (which then never runs), after it, or before it with the
-command running on a second later, as an orphan does. Or it lets the command fail, or die with the first of its tables done, or somebody else meddle after it.
+command running on a second later, as an orphan does. Or it lets the command fail, or die with the first of its tables
+done, or somebody else meddle after it.
 """
 from __future__ import annotations
 
