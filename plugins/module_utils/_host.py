@@ -27,6 +27,7 @@ _OTHER = {'nft': 'legacy', 'legacy': 'nft'}
 _WHERE = os.pathsep.join((os.environ.get('PATH', ''), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'))
 _SET_HEADER = re.compile(r'^create (\S+) (\S+)(?: .*?\bfamily (inet6?))?', re.MULTILINE)
 _SET_FAMILIES = {'inet': 'ipv4', 'inet6': 'ipv6'}
+_ACCOUNTING = re.compile(r'\} = (.*);$', re.MULTILINE)
 _TIMEOUT_POLICY = re.compile(r'^\.(\S+) = \{\s+\.l3proto = (\d+),\s+\.l4proto = (\d+),', re.MULTILINE)
 _TIMEOUT_FAMILIES = {'2': 'inet', '10': 'inet6'}
 #: A protocol's number → what `nfct timeout add` wants for it; the value does not matter in a rehearsal.
@@ -139,9 +140,10 @@ class Host:
         return ('printf %%s %s | %s restore' % (shlex.quote('\n'.join(wanted) + '\n'), shlex.quote(self._path('ipset'))),)
 
     def recreate_accounting(self, names: AbstractSet[str]) -> Sequence[str]:
-        """Shell commands that make the named nfacct objects in a rehearsal's namespace."""
+        """Shell commands that make those of the named nfacct objects that the host has in a rehearsal's namespace."""
         command = shutil.which('nfacct', path=_WHERE)
-        return ['%s add %s' % (shlex.quote(command), shlex.quote(name)) for name in sorted(names)] if command else ()
+        there = set(_ACCOUNTING.findall(self._run([command, 'list']).output)) if command else set()
+        return ['%s add %s' % (shlex.quote(command or ''), shlex.quote(name)) for name in sorted(there & names)]
 
     def recreate_timeouts(self, names: AbstractSet[str]) -> Sequence[str]:
         """Shell commands that make the named conntrack timeout policies, of the same protocols, in a rehearsal's namespace."""

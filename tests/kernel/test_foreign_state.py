@@ -17,9 +17,20 @@ from .support.save_text import (
     without_empty_tables,
     without_policy_counters,
 )
+from .support.spellings import SETS, restore_text, spellings
 from .support.traffic import connects, listen
 
 DATA = Path(__file__).with_name("data")
+BANS = """
+number=0
+while [ ! -e /run/enough ]; do
+  number=$((number + 1))
+  address=192.0.$((number / 250)).$((number % 250 + 1))
+  {command} -I f2b-sshd 1 -s $address -j REJECT || exit
+  {command} -I INPUT 1 -s $address -j DROP || exit
+  echo $address
+done
+"""
 RULESET = {
     "filter": {
         "INPUT": {"policy": "DROP", "rules": ["-i lo -p tcp --dport 22 -j ACCEPT", "-j web"]},
@@ -72,6 +83,21 @@ def test_others_rules_and_counters_stay_through_apply_change_and_absent(busy_hos
         assert not busy_host.apply(**options).changed
     assert busy_host.apply(state="absent").changed
     assert everything(busy_host) == untouched
+
+
+def test_rules_of_every_kind_stay_when_they_are_somebody_elses(host: Host) -> None:
+    host.run("ipset", "restore", text=SETS)
+    for family in FAMILIES:
+        text = restore_text(spellings("any", family))
+        host.restore(text + "*filter\n:odd,name - [0:0]\n-A odd,name -j RETURN\nCOMMIT\n", "--noflush", family=family)
+    before, untouched = foreign(host), everything(host)
+    for options in ({"tables": RULESET}, {"tables": CHANGED}, {"state": "absent"}):
+        assert host.apply(**options).changed
+        assert foreign(host) == before, options
+    # A table in which nobody had a rule may stay, empty.
+    assert {family: without_empty_tables(text) for family, text in everything(host).items()} == {
+        family: without_empty_tables(text) for family, text in untouched.items()
+    }
 
 
 def test_our_jump_is_last_in_filter_and_first_in_nat(busy_host: Host) -> None:
@@ -148,3 +174,23 @@ def test_two_rulesets_live_side_by_side(host: Host) -> None:
     live = host.save()
     assert [line for line in live.splitlines() if "alpha" in line] == first
     assert "beta" not in live
+
+
+def test_bans_that_come_all_the_time_are_kept(host: Host) -> None:
+    """fail2ban goes on inserting into INPUT and into its own chain while we change the rules beside it."""
+    host.restore("*filter\n:f2b-sshd - [0:0]\n-A INPUT -p tcp -j f2b-sshd\n-A f2b-sshd -j RETURN\nCOMMIT\n")
+    banner = host.start("sh", "-c", BANS.format(command=f"iptables-{host.backend} --wait"))
+    try:
+        for round_ in range(4):
+            assert host.apply(tables=CHANGED if round_ % 2 else RULESET).changed
+    finally:
+        host.run("touch", "/run/enough")
+        bans = [line for line in banner.communicate()[0].splitlines() if line]
+    text = host.save()
+    inserted = {rule.split()[3].removesuffix("/32") for rule in rules(text, "filter", "f2b-sshd") if " -s " in rule}
+    jumps = [rule for rule in rules(text, "filter", "INPUT") if rule.endswith("-j DROP")]
+    assert len(bans) >= 10
+    assert inserted == set(bans)
+    assert len(jumps) == len(bans)
+    assert rules(text, "filter", "INPUT")[-1].endswith("-j palisade-INPUT")
+    assert not host.apply(tables=CHANGED).changed

@@ -184,3 +184,11 @@ def test_nothing_is_said_twice_about_an_unchanged_host(host: Host) -> None:
     assert (again.changed, again.plan, again.diff_text, again.warnings) == (False, [], "", [])
     canonical = {"filter": {"INPUT": ["-p tcp -j web"], "web": ["-p tcp -m tcp --dport 80 -j ACCEPT"]}}
     assert host.apply(tables=canonical).data["rehearsal"] == "none", "equal text needs no rehearsal"
+
+
+def test_a_second_jump_is_taken_away(host: Host) -> None:
+    host.apply(tables=WEB)
+    jump = rules(host.save(), "filter", "INPUT")[0].removeprefix("-A ")
+    host.restore(f"*filter\n-A INPUT -i docker0 -j ACCEPT\n-A {jump}\nCOMMIT\n", "--noflush")
+    assert host.apply(tables=WEB).changed
+    assert rules(host.save(), "filter", "INPUT") == [f"-A {jump}", "-A INPUT -i docker0 -j ACCEPT"]

@@ -192,13 +192,13 @@ def test_named_sets_are_made_again_by_shell_commands_that_survive_any_name(machi
 
 
 def test_accounting_objects_and_timeout_policies_are_made_again(machine: Machine) -> None:
-    machine.program('nfacct')
+    machine.program('nfacct', printing(''.join('{ pkts = 00, bytes = 00 } = %s;\n' % name for name in ('a', 'b; reboot', 'c'))))
     machine.program('nfct', printing('.slow = {\n\t.l3proto = 2,\n\t.l4proto = 6,\n};\n.other = {\n\t.l3proto = 10,\n\t.l4proto = 17,\n};\n'))
     host = machine.host()
-    commands = [*host.recreate_accounting({'b; reboot', 'a'}), *host.recreate_timeouts({'slow', 'unknown'})]
+    commands = [*host.recreate_accounting({'b; reboot', 'a', 'missing'}), *host.recreate_timeouts({'slow', 'unknown'})]
     for command in commands:
         subprocess.run(['/bin/sh', '-c', command], check=True)
-    assert machine.calls() == ['nfct timeout list', 'nfacct add a', 'nfacct add b; reboot', 'nfct timeout add slow inet tcp close 10']
+    assert machine.calls() == ['nfacct list', 'nfct timeout list', 'nfacct add a', 'nfacct add b; reboot', 'nfct timeout add slow inet tcp close 10']
 
 
 # Changing
