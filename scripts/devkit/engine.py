@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Iterator
 
 from . import machine
-from .shell import CACHE, LOGS, SetupError, as_root, output
+from .shell import CACHE, INSTANCE, LOGS, SetupError, as_root, output
 
 PID_FILE = CACHE / "dockerd.pid"
 
@@ -72,7 +72,10 @@ def _start() -> None:
 
 def _stop() -> None:
     pid = _our_pid()
-    if pid is None or (output(docker("ps", "--quiet")) or "").strip():
+    if pid is None:
+        return
+    names = (output(docker("ps", "--format", "{{.Names}}")) or "").split()
+    if any(not name.endswith(f"-{INSTANCE}") for name in names):
         return
     output(as_root(["kill", str(pid)]))
     end = time.monotonic() + 30

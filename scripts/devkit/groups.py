@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import shutil
@@ -16,12 +15,10 @@ from typing import IO, Callable, Iterator
 
 from . import engine, machine, report, venvs
 from .report import NotRun, Outcome
-from .shell import CACHE, HOME, ROOT, SetupError, as_root, environment, output, run
+from .shell import CACHE, HOME, INSTANCE, ROOT, SetupError, as_root, environment, output, run
 
 COLLECTION = Path("ansible_collections", "palisade", "netfilter")
 SUITE = "bookworm"
-INSTANCE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
-"""Tells the containers of one checkout from those of another."""
 
 KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev"]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")

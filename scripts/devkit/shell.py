@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shlex
@@ -19,6 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".cache"
 LOGS = CACHE / "logs"
 HOME = CACHE / "home"
+
+INSTANCE = hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]
+"""Tells the containers of one checkout from those of another."""
 
 QUIET = {
     "ANSIBLE_FORCE_COLOR": "0",

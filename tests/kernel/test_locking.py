@@ -111,7 +111,7 @@ def test_two_runs_at_once_never_interleave(host: Host, names: tuple[str, str]) -
     for mark, name in enumerate(names, 1):
         host.apply(name=name, tables=ruleset(mark))
         alone.append([line for lines in state(host)["ipv4"].values() for line in lines if f"--mark 0x{mark}" in line])
-    for unused in range(4):
+    for _time in range(4):
         runs = [start_watched(host, name=name, tables=ruleset(mark)) for mark, name in enumerate(names, 1)]
         for result in map(finish, runs):
             assert not result.failed, result.data

@@ -60,7 +60,7 @@ def _read(text: str) -> Iterator[Candidate]:
         elif line.startswith("%"):
             _note_needed(line, needs)
         elif line.strip() and not line.startswith(("#", "@")):
-            rule, unused, result = line.split(";")[:3]
+            rule, _saved, result = line.split(";")[:3]
             for chain in chains:
                 before = tuple(Candidate(table, chain, needed) for needed in needs)
                 yield Candidate(table, chain, rule.strip(), before, result.strip() == "OK")
