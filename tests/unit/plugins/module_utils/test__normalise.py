@@ -129,6 +129,15 @@ def test_a_rule_without_a_line_number_is_found_in_few_attempts(place: int) -> No
     assert len(host.calls) <= 2 + 10 + 1
 
 
+def test_a_rule_that_iptables_names_by_its_line_is_found_at_once() -> None:
+    host = MemoryHost()
+    written = ['-p tcp --dport %d -j ACCEPT' % number for number in range(1000)]
+    written[700] = '--bogus'
+    with pytest.raises(PalisadeError, match='tables: ipv4, table filter, chain INPUT, rule 701: --bogus: '):
+        normalise(host, {'filter': {'INPUT': written}})
+    assert host.calls == ['save ipv4', 'rehearse ipv4']
+
+
 def test_an_error_that_is_no_rules_fault_names_none() -> None:
     host = MemoryHost()
     host.cannot_run = 'iptables-restore: Permission denied (you must be root)'
