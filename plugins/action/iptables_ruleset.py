@@ -4,6 +4,7 @@
 """The controller's half of iptables_ruleset: reads `src`, compiles `profile` and `policy`, and hands plain rules to the module."""
 from __future__ import annotations
 
+import gc
 import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
@@ -32,6 +33,9 @@ class ActionModule(ActionBase):
             arguments['content'] = self._read(arguments.pop('src'))
         elif arguments.get('profile') is not None:
             arguments['tables'] = self._compile(arguments.pop('profile'), arguments.pop('policy', None), arguments.get('families'))
+        # To pack the module, Ansible reads our code as syntax trees, and while it makes those the collector walks all of Ansible's
+        # own objects again and again. This process is forked for this one task: what is there already need not be looked at.
+        gc.freeze()
         result.update(self._execute_module(module_name='palisade.netfilter.iptables_ruleset', module_args=arguments, task_vars=task_vars))
         return result
 

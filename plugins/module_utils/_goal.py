@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import LONGEST_NAME, DeclaredChain
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
@@ -216,6 +216,18 @@ def unexplained_rules(live: Tables, goals: Mapping[str, TableGoal], ownership: O
         for rule in live[table][hook].rules
         if not ownership.is_jump(hook, rule) and owner_of_rule(rule) is None
     ]
+
+
+def unreached_chains(table: str, declared: Iterable[str], live: Table, goal: TableGoal, ownership: Ownership) -> List[str]:
+    """Declared chains that no rule leads to, ours or another's: a hook's name with a slip in it becomes one."""
+    names = {ownership.chain_name(chain): chain for chain in declared if chain not in BUILTIN_CHAINS[table]}
+    for rules in goal.chains.values():
+        for rule in rules if names else ():
+            names.pop(jump_among(rule, names) or '', None)
+    for chain, data in live.items() if names else ():
+        for rule in data.rules if not ownership.owns_chain(table, chain) else ():
+            names.pop(jump_among(rule, names) or '', None)
+    return ['%s %s' % (table, chain) for chain in names.values()]
 
 
 def unreachable_rules(live: Tables, goals: Mapping[str, TableGoal], ownership: Ownership) -> List[str]:

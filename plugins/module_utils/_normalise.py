@@ -17,6 +17,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal impo
     check_hooks,
     failed_line,
     is_live,
+    may_be_live,
     names_used,
     nth_place,
     only_rule,
@@ -62,11 +63,12 @@ class Normaliser:
         Raises PalisadeError for a rule that iptables or the kernel refuses; nothing has changed then.
         """
         names = {table: {chain: self.ownership.chain_name(chain) for chain in chains} for table, chains in declared.tables.items()}
-        written = as_written(declared, live, names)
-        if is_live(written, live, names):
-            return Normalised(written, 'none', live)
+        if may_be_live(declared, live, names):
+            written = as_written(declared, live, names)
+            if is_live(written, live, names):
+                return Normalised(written, 'none', live)
         if self.mode == 'none':
-            return Normalised(written, 'text', live)
+            return Normalised(as_written(declared, live, names), 'text', live)
         if self.mode != 'scratch':
             try:
                 return Normalised(self._in_namespace(family, declared, live, names, others), 'namespace', live)
@@ -74,7 +76,7 @@ class Normaliser:
                 if self.mode == 'namespace':
                     raise
                 if self.check_mode:
-                    return Normalised(written, 'text', live, [
+                    return Normalised(as_written(declared, live, names), 'text', live, [
                         '%s: %s: rules are compared as text, so the plan may list rules that differ in spelling only '
                         '(rehearsal: scratch would compare them exactly, in chains of the live tables)' % (family, error)])
         return self._in_scratch(family, declared, names)
@@ -165,7 +167,7 @@ class Normaliser:
 
     def _refuse(self, family: str, place: Optional[Place], error: PalisadeError, hint: str) -> NoReturn:
         where = '%s: %s' % (self.option, family) if place is None else rule_of_line(self.option, family, place)
-        raise PalisadeError('%s: %s%s. Nothing has changed' % (where, error, hint)) from error
+        raise PalisadeError('%s: %s%s. Nothing has changed' % (where, str(error).rstrip('.'), hint)) from error
 
 
 def _bad_rule(rehearsal: Rehearsal, result: Result, declared: Declared, attempt: Attempt) -> Optional[Place]:

@@ -32,8 +32,8 @@ class Operation(NamedTuple):
     rule: Optional[str] = None
 
     def as_dict(self) -> Dict[str, Any]:
-        """The operation as the module returns it."""
-        return dict(self._asdict())
+        """The operation as the module returns it: without what it does not have."""
+        return {key: value for key, value in self._asdict().items() if value is not None}
 
 
 class ChainChange(NamedTuple):

@@ -26,7 +26,6 @@ GLOBAL_TARGETS: Mapping[str, Mapping[str, int]] = {
     'IDLETIMER': {'--timeout': 1, '--label': 1, '--alarm': 0},
     'LED': {'--led-trigger-id': 1, '--led-delay': 1, '--led-always-blink': 0},
 }
-_GLOBAL = re.compile('|'.join(GLOBAL_TARGETS))
 _STAND_IN = re.compile(r'(\A| )-m comment --comment "?palisade-text-(\d+)"?\Z')
 _ADDRESS_OPTIONS = frozenset(('-s', '--source', '--src', '-d', '--destination', '--dst'))
 #: A value that is no address: it has a letter beyond hexadecimal ones, or a letter and no colon.
@@ -84,7 +83,7 @@ class Rehearsal:
     def _written(self, text: str, renamed: Mapping[str, str]) -> str:
         if renamed:
             text = retarget_written(text, renamed)
-        return self._stand_in(text) if _GLOBAL.search(text) else text
+        return self._stand_in(text) if names_global_target(text) else text
 
     def _stand_in(self, text: str) -> str:
         """Take a global-name target out of a rule, leaving a comment in its place that finds it again."""
@@ -111,7 +110,7 @@ class Rehearsal:
         result: Canonical = {}
         for table, chains in self.declared.tables.items():
             scratch = self.names[table] if self.names is not None else {}
-            renamed = {scratch.get(chain, chain): name for chain, name in live_names[table].items() if scratch.get(chain, chain) != name}
+            renamed = _renamed_jumps(table, live_names[table], scratch)
             result[table] = {}
             for chain, data in chains.items():
                 found = saved.get(table, {}).get(scratch.get(chain, chain))
@@ -140,6 +139,11 @@ def rule_count(declared: Declared) -> int:
     return sum(len(chain.rules) for chains in declared.tables.values() for chain in chains.values())
 
 
+def names_global_target(text: str) -> bool:
+    """Whether a rule may have such a target."""
+    return 'IDLETIMER' in text or 'LED' in text
+
+
 def split_global_target(tokens: List[str]) -> Tuple[List[str], Optional[str]]:
     """A rule without its IDLETIMER or LED target, and that target as text with its options in iptables-save's order."""
     for index in range(len(tokens) - 1):
@@ -166,16 +170,35 @@ def as_written(declared: Declared, live: Tables, live_names: Mapping[str, Mappin
     result: Canonical = {}
     for table, chains in declared.tables.items():
         names = live_names[table]
+        jumps = _renamed_jumps(table, names, {})
         result[table] = {}
         for chain, data in chains.items():
             found = live.get(table, {}).get(names[chain])
-            rules = [retarget_any(_plain_text(rule.text), names) for rule in data.rules]
+            rules = [_plain_text(rule.text) for rule in data.rules]
+            if jumps:
+                rules = [retarget_any(rule, jumps) for rule in rules]
             if found is not None and found.rules == rules:
                 result[table][chain] = found.rules
                 continue
             spelled = {plain_quotes(rule): rule for rule in found.rules} if found else {}
             result[table][chain] = [spelled.get(plain_quotes(rule), rule) for rule in rules]
     return result
+
+
+def _renamed_jumps(table: str, names: Mapping[str, str], scratch: Mapping[str, str]) -> Mapping[str, str]:
+    """What a jump says now (a declared chain's name, or its scratch's) → what it shall say, where that differs. No jump leads to a hook."""
+    return {scratch.get(chain, chain): name for chain, name in names.items()
+            if chain not in BUILTIN_CHAINS[table] and scratch.get(chain, chain) != name}
+
+
+def may_be_live(declared: Declared, live: Tables, live_names: Mapping[str, Mapping[str, str]]) -> bool:
+    """Whether every declared chain is there with as many rules as are declared: only then is it worth comparing them."""
+    for table, chains in declared.tables.items():
+        for chain, data in chains.items():
+            found = live.get(table, {}).get(live_names[table][chain])
+            if found is None or len(found.rules) != len(data.rules):
+                return False
+    return True
 
 
 def is_live(canonical: Canonical, live: Tables, live_names: Mapping[str, Mapping[str, str]]) -> bool:
@@ -189,7 +212,7 @@ def is_live(canonical: Canonical, live: Tables, live_names: Mapping[str, Mapping
 
 
 def _plain_text(text: str) -> str:
-    if not _GLOBAL.search(text):
+    if not names_global_target(text):
         return text
     kept, target = split_global_target(tokenise(text))
     return text if target is None else ' '.join(([join(kept)] if kept else []) + [target])

@@ -29,6 +29,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
     table_goal,
     unexplained_rules,
     unreachable_rules,
+    unreached_chains,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
@@ -156,6 +157,7 @@ class _Run:
         elif normalised.how == 'scratch':
             check_jumps(family, goals)
         self._check_others(family, live, goals)
+        self._check_reach(family, declared, live, goals)
         return Work(family, live, goals, self._plan(family, live, goals), normalised.how)
 
     def _plan(self, family: str, live: Tables, goals: Mapping[str, TableGoal]) -> FamilyPlan:
@@ -194,6 +196,12 @@ class _Run:
         dead = unreachable_rules(live, goals, self.ownership)
         if dead:
             self.warnings.append('%s: rules of others stand behind our final drop or reject and are never reached: %s' % (family, _shown(dead)))
+
+    def _check_reach(self, family: str, declared: Declared, live: Tables, goals: Mapping[str, TableGoal]) -> None:
+        lost = [chain for table, chains in declared.tables.items()
+                for chain in unreached_chains(table, chains, live.get(table, {}), goals[table], self.ownership)]
+        if lost:
+            self.warnings.append('%s: no rule leads to %s: no packet meets the rules there' % (family, ', '.join(lost)))
 
     # Going live
 

@@ -181,7 +181,7 @@ plan:
       description: One of V(insert), V(append), V(delete), V(policy), V(create_chain), V(flush_chain), V(delete_chain).
       type: str
     position:
-      description: Where in the chain, from 1. Deletes count in the chain as it was, inserts as it will be.
+      description: Where in the chain, from 1, for inserts, appends and deletes. Deletes count in the chain as it was, inserts as it will be.
       type: int
     rule:
       description: The rule in iptables-save's spelling, or the policy.
@@ -254,7 +254,7 @@ def main() -> None:
             rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
             tables=options['tables'], content=options['content'])
         if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
-            raise PalisadeError('state: present needs one of tables, content, src or profile (the last two are read on the controller)')
+            raise PalisadeError('state: present needs one of tables, content, src or profile')
         result = run_ruleset(request, Host(options['backend'], options['lock_timeout']))
     except PalisadeError as error:
         module.fail_json(msg=str(error), invocation=invocation)

@@ -21,6 +21,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
     table_goal,
     unexplained_rules,
     unreachable_rules,
+    unreached_chains,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._known import RESERVED_NAMES
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Chain, Table
@@ -279,3 +280,15 @@ def test_other_programs_chains_that_would_go_are_listed_with_their_program() -> 
     live = table_of(DOCKER=[], f2b_sshd=[], WEB=[])
     goal = table_goal('filter', {'INPUT': DeclaredChain(), 'f2b-sshd': DeclaredChain()}, {}, live, WHOLE)
     assert other_programs_chains({'filter': live}, {'filter': goal}, lambda table, chain: '%s %s' % (table, chain)) == ['filter DOCKER (Docker)']
+
+
+@pytest.mark.parametrize(('rules', 'foreign', 'lost'), [
+    (['-j palisade-WEB'], '-j RETURN', []),
+    (['-j ACCEPT'], '-j RETURN', ['filter WEB']),
+    (['-m comment --comment "-j palisade-WEB" -j ACCEPT'], '-j RETURN', ['filter WEB']),
+    (['-j ACCEPT'], '-j palisade-WEB', []),
+])
+def test_a_declared_chain_that_no_rule_leads_to_is_named(rules: List[str], foreign: str, lost: List[str]) -> None:
+    goal = goal_of({'INPUT': rules, 'WEB': ['-j DROP']})
+    live = table_of('ACCEPT', f2b_sshd=[foreign])
+    assert unreached_chains('filter', ['INPUT', 'WEB'], live, goal, OURS) == lost

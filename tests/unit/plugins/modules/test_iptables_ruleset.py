@@ -141,8 +141,8 @@ def test_warnings_are_ansibles(run: Any, host: MemoryHost, monkeypatch: pytest.M
 # Bad input
 
 @pytest.mark.parametrize(('options', 'message'), [
-    ({}, 'state: present needs one of tables, content, src or profile (the last two are read on the controller)'),
-    ({'src': 'web.rules'}, 'state: present needs one of tables, content, src or profile (the last two are read on the controller)'),
+    ({}, 'state: present needs one of tables, content, src or profile'),
+    ({'src': 'web.rules'}, 'state: present needs one of tables, content, src or profile'),
     ({'tables': TABLES, 'content': ''}, 'parameters are mutually exclusive: tables|content|src|profile'),
     ({'tables': TABLES, 'profile': 'server'}, 'parameters are mutually exclusive: tables|content|src|profile'),
     ({'tables': TABLES, 'policy': {}}, "missing parameter(s) required by 'policy': profile"),
