@@ -157,6 +157,11 @@ def test_a_chain_may_be_a_list_or_a_dictionary_or_nothing() -> None:
         'INPUT': ('DROP', ['-j ACCEPT']), 'OUTPUT': (None, ['-j ACCEPT']), 'WEB': (None, []), 'SSH': (None, []), 'FORWARD': ('DROP', [])}
 
 
+@pytest.mark.parametrize('name', ['N' * 28, 'a', '1', '_x', '.x', '@x', '+x', '~x', '%x', '/x', 'x:#=-', 'INPUT'])
+def test_names_that_a_chain_may_have(name: str) -> None:
+    assert list(declare_tables({'filter': {name: []}}, ['ipv4'], {}).declared['ipv4'].tables['filter']) == [name]
+
+
 def test_only_if_unused_is_kept_with_its_chain() -> None:
     tables = {'filter': {'FORWARD': {'policy': 'DROP', 'only_if_unused': True}, 'INPUT': []}}
     chains = declare_tables(tables, ['ipv4'], {}).declared['ipv4'].tables['filter']
@@ -179,6 +184,8 @@ def test_rules_are_numbered_as_written_whichever_family_gets_them() -> None:
     (['-A INPUT -j LOG', '-I INPUT -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
     (['-A INPUT -j LOG', '-I INPUT 2 -j ACCEPT'], ['-j LOG', '-j ACCEPT']),
     (['-A INPUT -j LOG', '--insert INPUT 1 -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
+    (['-A INPUT -j LOG', '--ins INPUT -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
+    (['-A INPUT -j LOG', '-I INPUT'], ['', '-j LOG']),
     (['-A INPUT -j LOG', '-IINPUT 1 -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
     (['-A INPUT -j LOG', '--insert=INPUT -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
     (['-I INPUT -j LOG', '-I INPUT -j ACCEPT', '-A INPUT -j DROP'], ['-j ACCEPT', '-j LOG', '-j DROP']),
