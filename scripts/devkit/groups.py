@@ -49,7 +49,7 @@ class Bench:
 
 def lint(log: IO[str]) -> Outcome:
     """Everything that reads the code without running it, and the way from a checkout to an installed collection."""
-    machine.install_packages(["shellcheck"], log)
+    machine.install_packages(["git", "shellcheck"], log)
     bench = Bench(log)
     code = [folder for folder in ("plugins/modules", "plugins/module_utils") if (ROOT / folder).is_dir()]
     checks: dict[str, list[str]] = {
@@ -191,6 +191,7 @@ def _bring_own_pip(bench: Bench) -> None:
 
 def unit(log: IO[str]) -> Outcome:
     """Pure code, on the controller's Python and on the oldest that a managed host may have."""
+    machine.install_packages(["netbase"], log)
     bench = Bench(log)
     outcome = _pytest(bench, "unit", [bench.python], "tests/unit")
     old = machine.oldest_target_python()
