@@ -399,6 +399,25 @@ def test_two_jumps_of_ours_become_one_where_the_first_stood() -> None:
         '*filter\n-D INPUT %s\n-D INPUT %s\n-I INPUT 2 %s\nCOMMIT\n' % (jump, jump, jump))
 
 
+JUMP = '-m comment --comment palisade -j palisade-INPUT'
+JUMP_ACCEPT = '-m comment --comment "palisade: policy was ACCEPT" -j palisade-INPUT'
+
+
+@pytest.mark.parametrize(('live', 'declared', 'operations'), [
+    (JUMP, {'INPUT': 'DROP'}, [('policy', None, 'DROP'), ('delete', 2, JUMP), ('insert', 2, JUMP_ACCEPT)]),
+    (JUMP_ACCEPT, {'INPUT': 'DROP'}, [('policy', None, 'DROP')]),
+    (JUMP, {'INPUT': None}, []),
+    (JUMP, {}, [('delete', 2, JUMP)]),
+    ('-p udp', {'INPUT': None}, [('append', 4, JUMP)]),
+])
+def test_what_happens_to_a_hook_is_listed_and_shown(live: str, declared: Dict[str, Any], operations: List[Any]) -> None:
+    text = ('*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:palisade-INPUT - [0:0]\n-A INPUT -p tcp\n'
+            '-A INPUT %s\n-A INPUT -p icmp\nCOMMIT\n' % live)
+    plan = plan_for(text, 'filter', declared, {'INPUT': []})
+    assert [(one.action, one.position, one.rule) for one in plan.operations if one.chain == 'INPUT'] == operations
+    assert [change.chain for change in plan.tables[0].changes if change.chain == 'INPUT'] == (['INPUT'] if operations else [])
+
+
 def test_a_hook_that_lost_its_jump_gets_it_again_and_remembers_accept() -> None:
     live = '*filter\n:INPUT DROP [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:palisade-INPUT - [0:0]\nCOMMIT\n'
     plan = plan_for(live, 'filter', {'INPUT': 'DROP'}, {'INPUT': []})
