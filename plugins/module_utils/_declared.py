@@ -124,6 +124,8 @@ class Reader:
         for family in self._families(read, written, where):
             declared = self.declared[family]
             rules = declared.chain(table, chain).rules
+            if read.position is not None and read.position > len(rules) + 1:
+                raise PalisadeError('%s: there are only %d rules in %s to insert a rule among: %s' % (where, len(rules), chain, written.strip()))
             rules.insert(len(rules) if read.position is None else read.position - 1, DeclaredRule(read.text, number, line))
 
     def add_plain_rule(self, table: str, line: str, number: int) -> bool:

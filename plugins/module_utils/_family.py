@@ -18,7 +18,7 @@ FAMILIES = (IPV4, IPV6)
 #: iptables-restore's own convention for a rule that is for one family.
 PREFIXES: Mapping[str, str] = {'-4': IPV4, '--ipv4': IPV4, '-6': IPV6, '--ipv6': IPV6}
 
-_ADDRESS4 = re.compile(r'\d+(?:\.\d+){0,3}(?:/[\d.]+)?(?:[-:].*)?\Z')
+_ADDRESS4 = re.compile(r'\d+(?:\.\d+){0,3}(?:/[\d.]+)?(?:-\d+(?:\.\d+){3})?(?::[\d/-]*)?\Z')
 
 
 def _of_address(value: str, _sets: Mapping[str, str]) -> Optional[str]:

@@ -352,3 +352,10 @@ def test_content_read_in_one_look_is_what_it_is_read_word_by_word(lines: List[st
         patch.setattr('ansible_collections.palisade.netfilter.plugins.module_utils._declared.is_plain', lambda content: False)
         slow = declare_content(content, ['ipv4'], {}).declared['ipv4'].tables['filter']
     assert {name: chain.rules for name, chain in quick.items()} == {name: chain.rules for name, chain in slow.items()}
+
+
+def test_an_insertion_behind_the_end_is_refused_as_iptables_does() -> None:
+    with pytest.raises(PalisadeError, match='line 3: there are only 1 rules in INPUT'):
+        declare_content('*filter\n-A INPUT -j ACCEPT\n-I INPUT 3 -j DROP\nCOMMIT\n', ['ipv4'], {})
+    declared = declare_content('*filter\n-A INPUT -j ACCEPT\n-I INPUT 2 -j DROP\nCOMMIT\n', ['ipv4'], {}).declared['ipv4']
+    assert texts(declared) == ['-j ACCEPT', '-j DROP']

@@ -102,3 +102,11 @@ PARTS = st.lists(st.sampled_from(BOTH_RULES[:8]), max_size=2)
 @given(st.sampled_from(IPV4_RULES + IPV6_RULES), PARTS, PARTS)
 def test_what_stands_around_it_does_not_change_a_rules_family(rule: str, before: List[str], after: List[str]) -> None:
     assert plain_family(tokenise(' '.join(before + [rule] + after))) == plain_family(tokenise(rule))
+
+
+@pytest.mark.parametrize(('value', 'family'), [
+    ('10', 'ipv4'), ('10.0.0.0/8', 'ipv4'), ('192.0.2.1-192.0.2.9:1024-2048', 'ipv4'), ('192.0.2.1:80-90/80', 'ipv4'), ('192.0.2.1:80', 'ipv4'),
+    ('1-host.example', None), ('10.example', None), ('4to6.example', None), ('2001:db8::1-2001:db8::9', 'ipv6'),
+])
+def test_a_host_name_with_a_number_in_front_is_no_address(value: str, family: Optional[str]) -> None:
+    assert plain_family(['-s', value]) == family
