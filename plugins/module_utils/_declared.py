@@ -9,7 +9,7 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Op
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._family import FAMILIES, PREFIXES, families_of
-from ansible_collections.palisade.netfilter.plugins.module_utils._rule import TEXT_OPTIONS, check_characters, join, tokenise
+from ansible_collections.palisade.netfilter.plugins.module_utils._rule import LONGEST_RULE, TEXT_OPTIONS, check_characters, join, tokenise
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS
 
 POLICIES = ('ACCEPT', 'DROP')
@@ -24,11 +24,14 @@ _TARGETS = frozenset((
 ))
 _QUESTIONS = frozenset(('-h', '--help', '-V', '--version'))
 #: Cheap test for what _read_special handles: a command, a family prefix, --modprobe. It may say yes too often, never no.
-_SUSPECT = re.compile(r'(?:\A|\s)-(?:[46AIMhV]|[bfnvx][A-Za-z46]|-(?:ip|in|mo|ap|he|ve))')
+_SPECIAL = r'-(?:[46AIMhV]|[bfnvx][A-Za-z46]|-(?:ip|in|mo|ap|he|ve))'
+_SUSPECT = re.compile(r'(?:\A|\s)' + _SPECIAL)
 #: Several of getopt's options in one word, the first of them one without a value: -fj ACCEPT.
 _CLUSTER = re.compile(r'-[46bfnvx][A-Za-z46]')
 _NUMBER = re.compile(r'[0-9]+\Z')
 _COMMAND_LINE = re.compile(r'-(?:[46AI]|-(?:ap|ins|ipv))')
+#: The same for a whole text of append lines, which have their command at the start.
+_SUSPECT_TEXT = re.compile('[ "]' + _SPECIAL)
 #: Quotes around whole words only, none of which looks like an option: then a word is where blanks say.
 _WHOLE_QUOTES = re.compile(r'[^"]*(?:(?<= )"(?![-\\])(?:[^"\\]|\\.)*"(?= |\Z)[^"]*)*\Z')
 
@@ -122,6 +125,17 @@ class Reader:
             declared = self.declared[family]
             rules = declared.chain(table, chain).rules
             rules.insert(len(rules) if read.position is None else read.position - 1, DeclaredRule(read.text, number, line))
+
+    def add_plain_rule(self, table: str, line: str, number: int) -> bool:
+        """Read an append line of text in which nothing is out of the ordinary (is_plain). False: it has to be read word by word."""
+        words = line.split(' ', 2)
+        chain = self.declared[self.families[0]].tables[table].get(words[1])
+        text = words[2].strip(' ') if len(words) > 2 else ''
+        if chain is None or len(line) * 4 >= LONGEST_RULE or ('"' in text and not _WHOLE_QUOTES.match(text)):
+            return False
+        chain.rules.append(DeclaredRule(text, len(chain.rules) + 1, number))
+        self._numbers[table, words[1]] = len(chain.rules)
+        return True
 
     def _families(self, read: _Read, written: str, where: str) -> Iterable[str]:
         if read.family is not None:
@@ -250,11 +264,20 @@ def _declare_chain(reader: Reader, table: str, chain: str, data: Any) -> None:
         reader.add_rule(table, chain, rule)
 
 
+def is_plain(content: str) -> bool:
+    """Whether no line can hold a control character, or anything in its rule that is not the rule's own (see _SUSPECT). One look for all."""
+    joined = content.replace('\n', '')
+    return joined.isascii() and joined.isprintable() and not _SUSPECT_TEXT.search(content)
+
+
 def declare_content(content: str, families: Sequence[str], sets: Mapping[str, str]) -> Reader:
     """Read iptables-restore text: `*table`, `:CHAIN POLICY`, `-N`, `-P`, `-A`, `COMMIT`, comments; counters are put aside."""
     reader = Reader(families, sets, 'content')
     table: Optional[str] = None
+    plain = len(reader.families) == 1 and is_plain(content)
     for number, raw in enumerate(content.split('\n'), 1):
+        if plain and table is not None and raw[:3] == '-A ' and reader.add_plain_rule(table, raw, number):
+            continue
         where = 'content: line %d' % number
         line = raw.strip(' \t')
         if not line or line[0] == '#':

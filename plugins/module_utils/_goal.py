@@ -169,8 +169,8 @@ def check_jumps(family: str, goals: Mapping[str, TableGoal], deepest: Optional[i
     """
     for table, goal in goals.items():
         depths: Dict[str, int] = {}
-        for hook, jump in goal.jumps.items():
-            target = saved_target(jump.rule) if jump else None
+        targets = {hook: saved_target(jump.rule) for hook, jump in goal.jumps.items() if jump is not None}
+        for hook, target in targets.items():
             if target is None or target not in goal.chains:
                 continue
             where = '%s, table %s, chain %s' % (family, table, hook)
@@ -180,22 +180,32 @@ def check_jumps(family: str, goals: Mapping[str, TableGoal], deepest: Optional[i
                     where, depth, target, deepest - 1))
 
 
+def _targets(chain: str, chains: Mapping[str, Sequence[str]]) -> List[str]:
+    """The chains that a chain's rules jump to, each once, in order."""
+    return list(dict.fromkeys([target for target in [jump_among(rule, chains) for rule in chains[chain]] if target is not None]))
+
+
 def _depth(start: str, chains: Mapping[str, Sequence[str]], depths: Dict[str, int], where: str) -> int:
-    """The longest path of jumps from a chain. Iterative: chains may be many."""
-    stack = [start]
-    while stack:
-        chain = stack[-1]
-        targets = sorted({target for target in (jump_among(rule, chains) for rule in chains[chain]) if target is not None})
-        circle = [target for target in targets if target in stack]
-        if circle:
-            path = stack[stack.index(circle[0]):] + circle[:1]
-            raise PalisadeError('%s: the jumps of chain %s lead back to it: %s' % (where, circle[0], ' -> '.join(path)))
-        missing = [target for target in targets if target not in depths]
-        if missing:
-            stack.append(missing[0])
-            continue
-        depths[chain] = 1 + max([depths[target] for target in targets], default=-1)
-        stack.pop()
+    """The longest path of jumps from a chain. Every rule is looked at once; iterative, since chains may be many."""
+    path = {start: iter(_targets(start, chains))}
+    longest = {start: 0}
+    while path:
+        chain = next(reversed(path))
+        target = next(path[chain], None)
+        if target is None:
+            depths[chain] = longest[chain]
+            del path[chain]
+            if path:
+                caller = next(reversed(path))
+                longest[caller] = max(longest[caller], depths[chain] + 1)
+        elif target in path:
+            circle = list(path)[list(path).index(target):] + [target]
+            raise PalisadeError('%s: the jumps of chain %s lead back to it: %s' % (where, target, ' -> '.join(circle)))
+        elif target in depths:
+            longest[chain] = max(longest[chain], depths[target] + 1)
+        else:
+            path[target] = iter(_targets(target, chains))
+            longest[target] = 0
     return depths[start]
 
 

@@ -15,6 +15,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal impo
     Rehearsal,
     as_written,
     check_hooks,
+    check_timeout_names,
     failed_line,
     is_live,
     may_be_live,
@@ -71,7 +72,8 @@ class Normaliser:
             return Normalised(as_written(declared, live, names), 'text', live)
         if self.mode != 'scratch':
             try:
-                return Normalised(self._in_namespace(family, declared, live, names, others), 'namespace', live)
+                canonical = self._in_namespace(family, declared, live, names, others)
+                return self._checked(family, declared, Normalised(canonical, 'namespace', live))
             except NotPermittedError as error:
                 if self.mode == 'namespace':
                     raise
@@ -79,13 +81,14 @@ class Normaliser:
                     return Normalised(as_written(declared, live, names), 'text', live, [
                         '%s: %s: rules are compared as text, so the plan may list rules that differ in spelling only '
                         '(rehearsal: scratch would compare them exactly, in chains of the live tables)' % (family, error)])
-        return self._in_scratch(family, declared, names)
+        return self._checked(family, declared, self._in_scratch(family, declared, names))
 
     def _in_namespace(self, family: str, declared: Declared, live: Tables, names: Names, others: Mapping[str, Declared]) -> Canonical:
         def attempt(which: str) -> Attempt:
             def run(rules: Declared, limit: Optional[int]) -> Tuple[Rehearsal, Result]:
                 rehearsal = Rehearsal(rules, foreign=self._foreign_targets(rules, live), limit=limit)
-                return rehearsal, self.host.rehearse(which, rehearsal.text, self._preparation(rules))
+                text = rehearsal.text
+                return rehearsal, self.host.rehearse(which, text, self._preparation(rules, text))
             return run
 
         rehearsal, result = attempt(family)(declared, None)
@@ -97,9 +100,20 @@ class Normaliser:
             place = _bad_rule(rehearsal, result, declared, attempt(family))
             self._refuse(family, place, error, _hint(place, family, others, attempt))
 
-    def _preparation(self, declared: Declared) -> Sequence[str]:
+    def _checked(self, family: str, declared: Declared, normalised: Normalised) -> Normalised:
+        timeouts = names_used(declared, _TIMEOUT_OPTIONS)
+        try:
+            if timeouts:
+                check_timeout_names(normalised.canonical, timeouts)
+        except PalisadeError as error:
+            self._refuse(family, None, error, '')
+        return normalised
+
+    def _preparation(self, declared: Declared, text: str) -> Sequence[str]:
         """What a namespace needs besides rules: the sets, accounting objects and timeout policies that they name."""
         commands: List[str] = []
+        if not any(option in text for options in (_SET_OPTIONS, _ACCOUNTING_OPTIONS, _TIMEOUT_OPTIONS) for option in options):
+            return commands
         sets = names_used(declared, _SET_OPTIONS)
         if sets:
             commands.extend(self.host.recreate_sets(sets))

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Callable, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Container, FrozenSet, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import Declared, DeclaredChain, DeclaredRule
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
@@ -33,6 +33,7 @@ _NAME = re.compile(r'(?=[^:]*[A-Za-z])[A-Za-z0-9_.-]+\Z')
 _HOST_NAME = re.compile(r'(?:-[sd]|--(?:source|src|destination|dst))[ =] *(?:! *)?"?[0-9.,/-]*[A-Za-z][A-Za-z0-9_.-]*(?![A-Za-z0-9_.:-])')
 _OUT = {'-o': 1, '--out-interface': 1}
 _IN = {'-i': 1, '--in-interface': 1}
+_CT_TIMEOUT = re.compile(r'-j CT (?:.* )?--timeout "?([^" ]+)')
 _LINE = re.compile(r'line:? (\d+)')
 _OWN_LINE = re.compile(r'line \d+: ')
 _NOISE = re.compile(r'Try `|Error occurred at line|# ')
@@ -287,6 +288,17 @@ def _resolved_list(value: str, addresses: Callable[[str], Sequence[str]]) -> str
         known = addresses(name) if _NAME.match(name) else ()
         parts.extend(['%s%s%s' % (address, slash, mask) for address in known] or [part])
     return ','.join(parts)
+
+
+def check_timeout_names(canonical: Canonical, written: Container[str]) -> None:
+    """Refuse a conntrack timeout policy whose name iptables-save cuts (1.8.9 prints four characters): its text would name another policy."""
+    for chains in canonical.values():
+        for rules in chains.values():
+            for rule in rules:
+                found = _CT_TIMEOUT.search(rule) if '--timeout' in rule else None
+                if found and found.group(1) not in written:
+                    raise PalisadeError('iptables-save prints the name of the timeout policy in `%s` cut short: give that policy a name of four '
+                                        'characters' % rule)
 
 
 def nth_place(declared: Declared, index: int) -> Optional[Place]:

@@ -125,7 +125,7 @@ def _jump_lead(token: str) -> Optional[str]:
     if not token.startswith('--'):
         return token[:2] if token[:2] in ('-j', '-g') else None
     option, equals, _value = token.partition('=')
-    if (len(option) > 2 and '--jump'.startswith(option)) or (len(option) > 3 and '--goto'.startswith(option)):
+    if len(option) > 2 and ('--jump'.startswith(option) or '--goto'.startswith(option)):
         return option + equals if equals else ''
     return None
 

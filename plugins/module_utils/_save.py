@@ -76,16 +76,12 @@ def _parse_chain(line: str, table: Optional[Table], who: str) -> None:
 
 
 def _parse_rule(line: str, table: Optional[Table], who: str) -> None:
-    counters, rest = '', line
-    if line[0] == '[':
-        counters, _blank, rest = line.partition(' ')
-    command, _blank, rest = rest.partition(' ')
-    name, _blank, rule = rest.partition(' ')
-    if table is None or command != '-A' or name not in table:
+    words = line.split(' ', 3) if line[0] == '[' else ['', *line.split(' ', 2)]
+    chain = table.get(words[2]) if table is not None and len(words) > 2 and words[1] == '-A' else None
+    if chain is None:
         raise PalisadeError('%s printed a rule of an unknown chain: %s' % (who, ascii(line)))
-    chain = table[name]
-    chain.rules.append(rule.rstrip(' '))
-    chain.counters.append(counters)
+    chain.rules.append(words[3].rstrip(' ') if len(words) > 3 else '')
+    chain.counters.append(words[0])
 
 
 def render(tables: Tables) -> str:

@@ -152,7 +152,7 @@ class _Run:
         live, canonical = normalised.live, normalised.canonical
         goals = {table: table_goal(table, declared.tables.get(table, {}), canonical.get(table, {}), live.get(table, {}), self.ownership)
                  for table in BUILTIN_CHAINS if table in declared.tables or self._ours(table, live.get(table, {}))}
-        if self.host.backend == 'nft':
+        if self.host.backend == 'nft' and normalised.how != 'none':
             check_jumps(family, goals, DEEPEST_JUMPS)
         elif normalised.how == 'scratch':
             check_jumps(family, goals)

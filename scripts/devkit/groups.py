@@ -20,7 +20,10 @@ from .shell import CACHE, HOME, INSTANCE, ROOT, SetupError, as_root, environment
 COLLECTION = Path("ansible_collections", "palisade", "netfilter")
 SUITE = "bookworm"
 
-KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev", "nfacct", "nfct"]
+KERNEL_PACKAGES = [
+    "openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev",
+    "nfacct", "nfct",
+]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
 
@@ -49,7 +52,7 @@ class Bench:
 
 def lint(log: IO[str]) -> Outcome:
     """Everything that reads the code without running it, and the way from a checkout to an installed collection."""
-    machine.install_packages(["shellcheck"], log)
+    machine.install_packages(["git", "shellcheck"], log)
     bench = Bench(log)
     code = [folder for folder in ("plugins/modules", "plugins/module_utils") if (ROOT / folder).is_dir()]
     checks: dict[str, list[str]] = {
@@ -191,6 +194,7 @@ def _bring_own_pip(bench: Bench) -> None:
 
 def unit(log: IO[str]) -> Outcome:
     """Pure code, on the controller's Python and on the oldest that a managed host may have."""
+    machine.install_packages(["netbase"], log)
     bench = Bench(log)
     outcome = _pytest(bench, "unit", [bench.python], "tests/unit")
     old = machine.oldest_target_python()

@@ -59,6 +59,17 @@ def test_an_object_that_is_not_there_is_an_error_that_names_the_rule(host: Host,
     assert "rule 2" in message
 
 
+@pytest.mark.parametrize("rehearsal", ["namespace", "scratch"])
+def test_a_timeout_policy_whose_name_save_cuts_is_never_mistaken_for_another(equipped_host: Host, rehearsal: str) -> None:
+    """iptables 1.8.9 saves `slow-udp` as `slow`, which is another policy here: applying what was saved would switch them."""
+    equipped_host.run("nfct", "timeout", "add", "slow-udp", "inet", "udp", "unreplied", "9")
+    equipped_host.restore("*raw\nCOMMIT\n")
+    rules = ["-p udp -j CT --timeout slow-udp", "-p tcp -j NOTRACK"]
+    message = equipped_host.refuse(tables={"raw": {"PREROUTING": rules}}, families=["ipv4"], rehearsal=rehearsal)
+    assert "cut short" in message
+    assert "--timeout slow" in message
+
+
 def test_a_timer_that_runs_is_not_started_anew_by_a_rehearsal(host: Host) -> None:
     """IDLETIMER's labels are the kernel's, not a namespace's: loading such a rule anywhere starts the live timer again."""
     label = f"palisade-{host.backend}"

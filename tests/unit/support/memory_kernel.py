@@ -176,7 +176,7 @@ _FREE_TEXT = ('--comment', '--log-prefix')
 _SAME = {'--jump': '-j', '--goto': '-g', '--protocol': '-p', '--source': '-s', '--src': '-s', '--destination': '-d', '--dst': '-d',
          '--in-interface': '-i', '--out-interface': '-o'}
 _TAKEN = ('-j', '-g', '-p', '-s', '-d', '-i', '-o', '-m', '--comment', '--log-prefix', '--dport', '--sport', '--ctstate', '--state', '--reject-with',
-          '--timeout', '--label', '--match-set')
+          '--timeout', '--label', '--match-set', '--nfacct-name')
 
 
 def spelled(family: str, words: Sequence[str]) -> List[str]:

@@ -157,6 +157,11 @@ def test_a_chain_may_be_a_list_or_a_dictionary_or_nothing() -> None:
         'INPUT': ('DROP', ['-j ACCEPT']), 'OUTPUT': (None, ['-j ACCEPT']), 'WEB': (None, []), 'SSH': (None, []), 'FORWARD': ('DROP', [])}
 
 
+@pytest.mark.parametrize('name', ['N' * 28, 'a', '1', '_x', '.x', '@x', '+x', '~x', '%x', '/x', 'x:#=-', 'INPUT'])
+def test_names_that_a_chain_may_have(name: str) -> None:
+    assert list(declare_tables({'filter': {name: []}}, ['ipv4'], {}).declared['ipv4'].tables['filter']) == [name]
+
+
 def test_only_if_unused_is_kept_with_its_chain() -> None:
     tables = {'filter': {'FORWARD': {'policy': 'DROP', 'only_if_unused': True}, 'INPUT': []}}
     chains = declare_tables(tables, ['ipv4'], {}).declared['ipv4'].tables['filter']
@@ -179,6 +184,8 @@ def test_rules_are_numbered_as_written_whichever_family_gets_them() -> None:
     (['-A INPUT -j LOG', '-I INPUT -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
     (['-A INPUT -j LOG', '-I INPUT 2 -j ACCEPT'], ['-j LOG', '-j ACCEPT']),
     (['-A INPUT -j LOG', '--insert INPUT 1 -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
+    (['-A INPUT -j LOG', '--ins INPUT -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
+    (['-A INPUT -j LOG', '-I INPUT'], ['', '-j LOG']),
     (['-A INPUT -j LOG', '-IINPUT 1 -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
     (['-A INPUT -j LOG', '--insert=INPUT -j ACCEPT'], ['-j ACCEPT', '-j LOG']),
     (['-I INPUT -j LOG', '-I INPUT -j ACCEPT', '-A INPUT -j DROP'], ['-j ACCEPT', '-j LOG', '-j DROP']),
@@ -331,3 +338,17 @@ def test_whatever_is_written_no_rule_becomes_a_second_line(text: str, line: str)
         for chain, data in reader.declared[family].tables['filter'].items():
             assert chain.split() == [chain]
             assert [rule.text.splitlines() for rule in data.rules if rule.text] == [[rule.text] for rule in data.rules if rule.text]
+
+
+@given(st.lists(st.sampled_from([
+    '-A INPUT -p tcp -j ACCEPT', '-A WEB', '-A INPUT  -j WEB ', '-A INPUT -m comment --comment "a b" -j DROP', '-A INPUT -4 -j DROP',
+    '-A INPUT -m comment --comment "-4" -j DROP', '-A OUTPUT -j LOG', '# a comment', '', '-I INPUT 1 -j DROP', '-A\tINPUT -j DROP',
+    '-A INPUT -m comment --comment "a"b -j DROP',
+]), max_size=6))
+def test_content_read_in_one_look_is_what_it_is_read_word_by_word(lines: List[str]) -> None:
+    content = '*filter\n:WEB - [0:0]\n%s\nCOMMIT\n' % '\n'.join(lines)
+    quick = declare_content(content, ['ipv4'], {}).declared['ipv4'].tables['filter']
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('ansible_collections.palisade.netfilter.plugins.module_utils._declared.is_plain', lambda content: False)
+        slow = declare_content(content, ['ipv4'], {}).declared['ipv4'].tables['filter']
+    assert {name: chain.rules for name, chain in quick.items()} == {name: chain.rules for name, chain in slow.items()}

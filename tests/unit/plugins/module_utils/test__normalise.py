@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import declare_tables
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Ownership
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError, Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normalised, Normaliser
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import MemoryHost
 
@@ -87,6 +87,13 @@ def test_a_scratch_leaves_nothing_behind_when_it_fails_either(rule: str) -> None
     assert host.saved() == before
 
 
+def test_scratch_chains_that_cannot_be_removed_are_an_error() -> None:
+    host = MemoryHost(may_unshare=False)
+    host.before = lambda number, _family, _text: Result(4, '', 'iptables-restore: line 2 failed\n') if number == 2 else None
+    with pytest.raises(PalisadeError, match='ipv4: the scratch chains could not be removed: iptables-restore: '):
+        normalise(host, {'filter': {'INPUT': SPELLED}})
+
+
 def test_interfaces_that_a_hook_does_not_have_are_refused_ahead_of_a_scratch() -> None:
     host = MemoryHost(may_unshare=False)
     with pytest.raises(PalisadeError, match="Can't use -o with INPUT"):
@@ -96,8 +103,9 @@ def test_interfaces_that_a_hook_does_not_have_are_refused_ahead_of_a_scratch() -
 
 def test_a_rehearsal_brings_along_what_rules_name() -> None:
     host = MemoryHost()
-    normalise(host, {'filter': {'INPUT': ['-m set --match-set four src -j DROP']}, 'raw': {'OUTPUT': ['-j ACCEPT --timeout idle']}})
-    assert host.prepared == ['create set four', 'create timeout idle']
+    rules_of_sets = ['-m set --match-set four src -j DROP', '-m nfacct --nfacct-name web']
+    normalise(host, {'filter': {'INPUT': rules_of_sets}, 'raw': {'OUTPUT': ['-j ACCEPT --timeout idle']}})
+    assert host.prepared == ['create set four', 'create account web', 'create timeout idle']
 
 
 @pytest.mark.parametrize(('rule', 'saved'), [
@@ -127,6 +135,15 @@ def test_a_rule_without_a_line_number_is_found_in_few_attempts(place: int) -> No
     with pytest.raises(PalisadeError, match='tables: ipv4, table filter, chain INPUT, rule %d: ' % place):
         normalise(host, {'filter': {'INPUT': written}})
     assert len(host.calls) <= 2 + 10 + 1
+
+
+def test_a_rule_that_iptables_names_by_its_line_is_found_at_once() -> None:
+    host = MemoryHost()
+    written = ['-p tcp --dport %d -j ACCEPT' % number for number in range(1000)]
+    written[700] = '--bogus'
+    with pytest.raises(PalisadeError, match='tables: ipv4, table filter, chain INPUT, rule 701: --bogus: '):
+        normalise(host, {'filter': {'INPUT': written}})
+    assert host.calls == ['save ipv4', 'rehearse ipv4']
 
 
 def test_an_error_that_is_no_rules_fault_names_none() -> None:

@@ -271,6 +271,7 @@ def test_names_of_sets_are_found_in_every_spelling() -> None:
     ('! -d www.example.org', '! -d 192.0.2.1,192.0.2.2'),
     ('-d ! www.example.org', '-d ! 192.0.2.1,192.0.2.2'),
     ('--source=www.example.org', '--source=192.0.2.1,192.0.2.2'),
+    ('--source=www.example.org -j ACCEPT', '--source=192.0.2.1,192.0.2.2 -j ACCEPT'),
     ('--dst www.example.org,10.0.0.1', '--dst 192.0.2.1,192.0.2.2,10.0.0.1'),
     ('-s nowhere.example.org', '-s nowhere.example.org'),
     ('-s 10.0.0.1', '-s 10.0.0.1'),

@@ -130,6 +130,7 @@ def test_tokenise_is_the_inverse_of_join(tokens: List[str]) -> None:
     ('-g WEB', Jump(1, '', 'WEB')),
     ('-gWEB', Jump(0, '-g', 'WEB')),
     ('--goto WEB', Jump(1, '', 'WEB')),
+    ('--g WEB', Jump(1, '', 'WEB')),
     ('--go=WEB', Jump(0, '--go=', 'WEB')),
     ('-m comment --comment "-j DROP" -j WEB', Jump(5, '', 'WEB')),
     ('-m comment --comment -j -j WEB', Jump(5, '', 'WEB')),
@@ -141,6 +142,7 @@ def test_tokenise_is_the_inverse_of_join(tokens: List[str]) -> None:
     ('-p tcp -m tcp --dport 80', None),
     ('-m comment --comment "-j DROP"', None),
     ('-p tcp -j', None),
+    ('-p tcp -- WEB', None),
     ('', None),
 ])
 def test_the_jump_is_found_in_every_spelling_and_never_in_free_text(text: str, jump: Optional[Jump]) -> None:
@@ -228,6 +230,7 @@ def test_putting_quotes_aside_keeps_the_arguments(tokens: List[str]) -> None:
     ('-o eth0', {'-o': ['eth0']}),
     ('-oeth0', {'-o': ['eth0']}),
     ('-i eth0 -p tcp', {}),
+    ('-s10.0.0.1 --dport=80 - -p tcp', {}),
     ('-o', {}),
     ('-m comment --comment "-only for ssh" -o eth0', {'-o': ['eth0']}),
     ('-m comment --comment -o -j ACCEPT', {}),

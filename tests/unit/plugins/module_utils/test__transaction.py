@@ -152,6 +152,38 @@ def chain_rules(host: MemoryHost) -> Any:
     return host.kernels['ipv4'].tables['filter']['palisade-INPUT'].rules
 
 
+LONG = ['-s %s/32 -j DROP' % '.'.join(str(part) for part in (10, 0, index // 250, index % 250)) for index in range(3000)]
+LONG6 = ['-s 2001:db8::%x/128 -j DROP' % (index + 1) for index in range(3000)]
+
+
+@pytest.mark.parametrize(('backend', 'family', 'rules', 'rewritten'), [
+    ('nft', 'ipv4', LONG, True), ('legacy', 'ipv4', LONG, True), ('legacy', 'ipv6', LONG6, True), ('nft', 'ipv6', LONG6, False),
+])
+def test_a_long_chain_is_only_written_anew_where_restore_takes_its_counters(backend: str, family: str, rules: List[str], rewritten: bool) -> None:
+    host = MemoryHost(backend)
+    run(host, {'filter': {'INPUT': rules}}, families=[family])
+    texts: List[str] = []
+    host.after = lambda _number, _family, text: texts.append(text)
+    run(host, {'filter': {'INPUT': rules[700:]}}, families=[family])
+    assert ('\n-F palisade-INPUT\n' in texts[0]) is rewritten
+
+
+def test_counters_that_restore_dropped_are_a_warning() -> None:
+    host = MemoryHost()
+    tables = {'filter': {'INPUT': ['-j LOG', '-j ACCEPT']}}
+    run(host, tables, families=['ipv6'])
+    chain = host.kernels['ipv6'].tables['filter']['palisade-INPUT']
+    chain.rules = [('[5:50]', rule) for _counter, rule in chain.rules]
+
+    def drop(_number: int, _family: str, _text: str) -> None:
+        chain = host.kernels['ipv6'].tables['filter']['palisade-INPUT']
+        chain.rules = [('[0:0]', rule) for _counter, rule in chain.rules]
+
+    host.after = drop
+    assert run(host, {'filter': {'INPUT': ['-j ACCEPT']}}, families=['ipv6'])['warnings'] == [
+        'ipv6: the counters of filter palisade-INPUT start from zero: the chain was written anew, and this ip6tables-restore takes no counters']
+
+
 def test_tables_that_are_no_longer_declared_are_cleaned_too() -> None:
     host = host_with()
     run(host)
@@ -259,6 +291,13 @@ def test_a_rule_that_one_family_refuses_comes_with_a_hint(rule: str, refusing: s
     assert host.saved() == before
 
 
+@pytest.mark.parametrize('rule', ['-4 --bogus', '-6 --bogus', '--bogus'])
+def test_a_rule_that_is_bad_for_all_families_comes_without_a_hint(rule: str) -> None:
+    with pytest.raises(PalisadeError) as caught:
+        run(host_with(), {'filter': {'INPUT': [rule]}})
+    assert str(caught.value).endswith('unknown option "--bogus". Nothing has changed')
+
+
 def test_a_hook_that_only_one_family_left_alone_still_gives_a_plain_error() -> None:
     host = host_with('*filter\n-A FORWARD -j ACCEPT\nCOMMIT\n')
     with pytest.raises(PalisadeError, match='tables: ipv6, table filter, chain FORWARD, rule 1: --bogus'):
@@ -286,8 +325,10 @@ def test_requests_that_cannot_be_met(options: Dict[str, Any], message: str) -> N
     assert host.saved() == before
 
 
-def test_a_circle_of_jumps_is_refused_before_anything_changes() -> None:
-    host = host_with()
+@pytest.mark.parametrize(('backend', 'may_unshare'), [('nft', True), ('nft', False), ('legacy', False)])
+def test_a_circle_of_jumps_is_refused_before_anything_changes(backend: str, may_unshare: bool) -> None:
+    host = host_with(backend=backend, may_unshare=may_unshare)
+    host.put('ipv6', '*filter\nCOMMIT\n')
     before = host.saved()
     with pytest.raises(PalisadeError, match='lead back to it: palisade-A -> palisade-B -> palisade-A'):
         run(host, {'filter': {'INPUT': ['-j A'], 'A': ['-j B'], 'B': ['-j A']}})
@@ -456,8 +497,9 @@ def test_tracking_is_switched_on_ahead_and_the_connection_passes_once(remote: bo
 def test_a_host_that_tracks_already_is_not_primed() -> None:
     host = host_with(FOREIGN + '*filter\n-A FORWARD -m conntrack --ctstate ESTABLISHED -j f2b-sshd\nCOMMIT\n')
     host.put('ipv6', '*raw\n-A OUTPUT -m state --state NEW -j ACCEPT\nCOMMIT\n')
+    host.is_remote = True
     run(host, STATEFUL)
-    assert restores(host) == ['restore ipv4', 'restore ipv6']
+    assert [call for call in host.calls if not call.startswith(('save', 'rehearse'))] == ['restore ipv4', 'restore ipv6']
 
 
 def test_a_left_over_scratch_chain_is_not_in_the_way_of_priming() -> None:
@@ -580,6 +622,12 @@ def test_hand_made_rules_may_stop_the_run() -> None:
     with pytest.raises(PalisadeError, match='filter: -A INPUT -p tcp -j ACCEPT; move them into the declaration'):
         run(host, foreign='refuse')
     assert host.saved() == before
+
+
+def test_a_long_list_of_hand_made_rules_is_cut() -> None:
+    host = host_with('*filter\n%s\nCOMMIT\n' % '\n'.join('-A INPUT -s 192.0.2.%d -j ACCEPT' % number for number in range(13)))
+    warning, = run(host, {'filter': {'INPUT': []}})['warnings']
+    assert warning.endswith('-A INPUT -s 192.0.2.9/32 -j ACCEPT and 3 more')
 
 
 def test_rules_behind_our_final_drop_are_a_warning() -> None:
