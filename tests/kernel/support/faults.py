@@ -16,7 +16,6 @@ from typing import Any
 
 from .host import COMMANDS, PID_FILE, SHIMS, Host, ModuleResult, finish
 
-MOMENTS = ("before", "after")
 DIRECTORY = "/run/faults"
 ORPHAN_DELAY = 1
 NAMES = ["unshare", "ipset", "nft", "conntrack"] + [
