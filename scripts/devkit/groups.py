@@ -20,7 +20,10 @@ from .shell import CACHE, HOME, INSTANCE, ROOT, SetupError, as_root, environment
 COLLECTION = Path("ansible_collections", "palisade", "netfilter")
 SUITE = "bookworm"
 
-KERNEL_PACKAGES = ["openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev", "nfacct", "nfct"]
+KERNEL_PACKAGES = [
+    "openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev",
+    "nfacct", "nfct",
+]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
 

@@ -341,13 +341,14 @@ def test_whatever_is_written_no_rule_becomes_a_second_line(text: str, line: str)
 
 
 @given(st.lists(st.sampled_from([
-    '-A INPUT -p tcp -j ACCEPT', '-A WEB', '-A INPUT  -j WEB ', '-A INPUT -m comment --comment "a b" -j DROP', '-A INPUT -m comment --comment "-4" -j DROP',
-    '-A INPUT -4 -j DROP', '-A OUTPUT -j LOG', '# a comment', '', '-I INPUT 1 -j DROP', '-A\tINPUT -j DROP', '-A INPUT -m comment --comment "a"b -j DROP',
+    '-A INPUT -p tcp -j ACCEPT', '-A WEB', '-A INPUT  -j WEB ', '-A INPUT -m comment --comment "a b" -j DROP', '-A INPUT -4 -j DROP',
+    '-A INPUT -m comment --comment "-4" -j DROP', '-A OUTPUT -j LOG', '# a comment', '', '-I INPUT 1 -j DROP', '-A\tINPUT -j DROP',
+    '-A INPUT -m comment --comment "a"b -j DROP',
 ]), max_size=6))
 def test_content_read_in_one_look_is_what_it_is_read_word_by_word(lines: List[str]) -> None:
     content = '*filter\n:WEB - [0:0]\n%s\nCOMMIT\n' % '\n'.join(lines)
-    quick = declare_content(content, ['ipv4'], {}).declared['ipv4']
+    quick = declare_content(content, ['ipv4'], {}).declared['ipv4'].tables['filter']
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('ansible_collections.palisade.netfilter.plugins.module_utils._declared.is_plain', lambda content: False)
-        slow = declare_content(content, ['ipv4'], {}).declared['ipv4']
-    assert {name: chain.rules for name, chain in quick.tables['filter'].items()} == {name: chain.rules for name, chain in slow.tables['filter'].items()}
+        slow = declare_content(content, ['ipv4'], {}).declared['ipv4'].tables['filter']
+    assert {name: chain.rules for name, chain in quick.items()} == {name: chain.rules for name, chain in slow.items()}
