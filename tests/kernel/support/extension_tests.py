@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +85,9 @@ def _fetched() -> Path:
         for command in (["update"], ["--download-only", "source", "iptables"]):
             subprocess.run([*apt, *command], cwd=work, check=True, stdin=subprocess.DEVNULL)
         (archive,) = work.glob("iptables_*.orig.tar.*")
-        with tarfile.open(archive) as packed:
-            packed.extractall(work / "source", filter="data")
+        (work / "source").mkdir()
+        unpack = ["tar", "--extract", "--no-same-owner", f"--file={archive}", f"--directory={work / 'source'}"]
+        subprocess.run(unpack, check=True, stdin=subprocess.DEVNULL)
         try:
             work.rename(CACHE)
         except OSError:  # another worker was first
