@@ -10,7 +10,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -161,6 +160,8 @@ class Host:
     @staticmethod
     def addresses(name: str, family: str) -> List[str]:
         """The addresses of a host name in one family, empty where it has none. A rehearsal has no network to ask."""
+        import socket  # Rules with names are few, and every run would wait for it.
+
         kind = socket.AF_INET if family == 'ipv4' else socket.AF_INET6
         try:
             return sorted({str(entry[4][0]) for entry in socket.getaddrinfo(name, None, kind, socket.SOCK_STREAM)})

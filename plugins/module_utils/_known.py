@@ -5,41 +5,40 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional, Pattern
+from typing import NamedTuple, Optional
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import saved_target
 
 
 class Program(NamedTuple):
-    """A program by the names of its chains and, where it puts bare rules into hooks, by what is in those rules."""
+    """A program by the names of its chains and, where it puts bare rules into hooks, by what is in those rules.
+
+    Both are patterns as text: compiling all of them would take longer than a run that never needs one.
+    """
 
     name: str
-    chains: Pattern[str]
-    rules: Optional[Pattern[str]] = None
-
-
-def _program(name: str, chains: str, rules: Optional[str] = None) -> Program:
-    return Program(name, re.compile('(?:%s)\\Z' % chains), re.compile(rules) if rules else None)
+    chains: str
+    rules: Optional[str] = None
 
 
 PROGRAMS = (
-    _program('Docker', r'DOCKER(?:-.*|_.*)?', r'-[io] (?:docker0|docker_gwbridge|br-[0-9a-f]{12})\b'),
-    _program('fail2ban', r'(?:f2b|fail2ban)-.*'),
-    _program('libvirt', r'LIBVIRT_.*', r'-[io] virbr\d+\b'),
-    _program('Kubernetes', r'KUBE-.*', r'--comment "?kubernetes'),
-    _program('CNI', r'CNI-.*', r'-[io] cni0\b'),
-    _program('Calico', r'cali-.*'),
-    _program('Cilium', r'(?:OLD_)?CILIUM_.*'),
-    _program('Flannel', r'FLANNEL-.*', r'--comment "?flanneld'),
-    _program('Tailscale', r'ts-.*', r'-[io] tailscale\d+\b'),
-    _program('ufw', r'ufw6?-.*'),
-    _program('firewalld', r'(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)_(?:direct|ZONES|ZONES_SOURCE)|(?:IN|FWDI|FWDO|FWD|PRE|POST)_.*'),
-    _program('podman', r'NETAVARK.*', r'-[io] podman\d+\b'),
-    _program('LXD or Incus', r'lxd_.*|incus_.*', r'--comment "generated for (?:LXD|Incus) network|-[io] (?:lxdbr|incusbr|lxcbr)\d+\b'),
-    _program('wg-quick', r'wg-quick.*', r'--comment "wg-quick\(8\) rule for'),
-    _program('SSHGuard', r'sshguard'),
-    _program('CrowdSec', r'CROWDSEC.*|crowdsec.*'),
-    _program('NetworkManager', r'nm-sh-.*', r'--comment "?nm-shared'),
+    Program('Docker', r'DOCKER(?:-.*|_.*)?', r'-[io] (?:docker0|docker_gwbridge|br-[0-9a-f]{12})\b'),
+    Program('fail2ban', r'(?:f2b|fail2ban)-.*'),
+    Program('libvirt', r'LIBVIRT_.*', r'-[io] virbr\d+\b'),
+    Program('Kubernetes', r'KUBE-.*', r'--comment "?kubernetes'),
+    Program('CNI', r'CNI-.*', r'-[io] cni0\b'),
+    Program('Calico', r'cali-.*'),
+    Program('Cilium', r'(?:OLD_)?CILIUM_.*'),
+    Program('Flannel', r'FLANNEL-.*', r'--comment "?flanneld'),
+    Program('Tailscale', r'ts-.*', r'-[io] tailscale\d+\b'),
+    Program('ufw', r'ufw6?-.*'),
+    Program('firewalld', r'(?:INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING)_(?:direct|ZONES|ZONES_SOURCE)|(?:IN|FWDI|FWDO|FWD|PRE|POST)_.*'),
+    Program('podman', r'NETAVARK.*', r'-[io] podman\d+\b'),
+    Program('LXD or Incus', r'lxd_.*|incus_.*', r'--comment "generated for (?:LXD|Incus) network|-[io] (?:lxdbr|incusbr|lxcbr)\d+\b'),
+    Program('wg-quick', r'wg-quick.*', r'--comment "wg-quick\(8\) rule for'),
+    Program('SSHGuard', r'sshguard'),
+    Program('CrowdSec', r'CROWDSEC.*|crowdsec.*'),
+    Program('NetworkManager', r'nm-sh-.*', r'--comment "?nm-shared'),
 )
 
 #: First parts of chain names that a ruleset's own name must not take.
@@ -52,7 +51,7 @@ _PALISADE_JUMP = re.compile(r'-m comment --comment "?([a-z][a-z0-9_]{0,11})(?:: 
 def owner_of_chain(chain: str) -> Optional[str]:
     """The program that a chain of this name belongs to, as far as names tell; None where none is known."""
     for program in PROGRAMS:
-        if program.chains.match(chain):
+        if re.fullmatch(program.chains, chain):
             return program.name
     return None
 
@@ -64,7 +63,7 @@ def owner_of_rule(rule: str) -> Optional[str]:
     if owner is not None:
         return owner
     for program in PROGRAMS:
-        if program.rules is not None and program.rules.search(rule):
+        if program.rules is not None and re.search(program.rules, rule):
             return program.name
     ours = _PALISADE_JUMP.search(rule)
     return 'palisade ruleset %s' % ours.group(1) if ours else None
