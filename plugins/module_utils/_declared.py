@@ -300,13 +300,13 @@ def declare_content(content: str, families: Sequence[str], sets: Mapping[str, st
 
 
 def _declare_line(reader: Reader, table: str, line: str, number: int, where: str) -> None:
-    if line[0] == '[':
-        line = line.partition(']')[2].lstrip(' \t')
+    counted = line.partition(']')[2].lstrip(' \t') if line[0] == '[' else line
+    line = counted or line
     if _COMMAND_LINE.match(line):
         reader.add_rule(table, None, line, line=number)
         return
     check_characters(line, where)
-    words = line.split()
+    words = line.split() or ['']
     if line[0] == ':' and len(words) >= 2:
         reader.add_chain(table, words[0][1:], None if words[1] == '-' else words[1])
     elif words[0] in ('-N', '--new-chain') and len(words) == 2:

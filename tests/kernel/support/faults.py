@@ -30,7 +30,7 @@ exec 9>>{DIRECTORY}/turn
 flock 9
 number=$(( $(wc -l < {DIRECTORY}/log) + 1 ))
 read -r module < {PID_FILE}
-printf '%s %s %s' "$module" "$name" "$*" | tr '\\n' ' ' >> {DIRECTORY}/log
+printf '%s %s %s' "$PPID" "$name" "$*" | tr '\\n' ' ' >> {DIRECTORY}/log
 echo >> {DIRECTORY}/log
 exec 9>&-
 PATH=${{PATH#*:}}
@@ -90,5 +90,5 @@ def run_with_fault(host: Host, moment: str, number: int, *, meddle: str = "", **
 
 
 def log(host: Host) -> list[list[str]]:
-    """Return what has run: the module's process id and the command's words, in order."""
+    """Return what has run: the process that called (for live commands the module) and the command's words, in order."""
     return [line.split() for line in host.run("cat", f"{DIRECTORY}/log").stdout.splitlines()]

@@ -319,6 +319,9 @@ def test_bad_tables_are_refused_by_place(tables: Dict[str, Any], message: str) -
     ('*filter\n-4 -j ACCEPT\nCOMMIT\n', 'content: table filter, line 2: expected -A CHAIN in front of: -4 -j ACCEPT'),
     ('*filter\r\nCOMMIT\r\n', "content: line 1: control character '\\r' in '*filter\\r'"),
     ('*filter\n-A INPUT -j ACCEPT\r\nCOMMIT\n', "content: table filter, line 2: control character '\\r'"),
+    ('*filter\n[\nCOMMIT\n', 'content: line 2: a declaration has *TABLE, :CHAIN POLICY'),
+    ('*filter\n\u3000\nCOMMIT\n', 'content: line 2: a declaration has *TABLE, :CHAIN POLICY'),
+    ('*filter\n[1:2]\nCOMMIT\n', 'content: line 2: a declaration has *TABLE, :CHAIN POLICY'),
     ('*filter\n-N WEB\x00\nCOMMIT\n', "content: line 2: control character '\\x00'"),
 ])
 def test_bad_content_is_refused_by_line(content: str, message: str) -> None:
