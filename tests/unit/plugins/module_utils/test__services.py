@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import socket
-from pathlib import Path
 from typing import Iterator
 
 import pytest
@@ -57,7 +56,6 @@ def known(protocol: str, port: int) -> str:
         return ""
 
 
-@pytest.mark.skipif(not Path("/etc/services").exists(), reason="this machine has no /etc/services")
 @pytest.mark.parametrize("service", sorted(set(WELL_KNOWN) - UNLISTED))
 def test_the_machine_knows_the_port_by_that_name(service: str) -> None:
     names = REGISTERED.get(service, [service])
