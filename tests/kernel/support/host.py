@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A throwaway host: a process in its own network and mount namespace, with one iptables backend. It holds no test logic."""
+"""A throwaway host: a process in its own network and mount namespace, with one iptables backend and its own /etc. It holds no test logic."""
 from __future__ import annotations
 
 import json
@@ -27,8 +27,14 @@ IN_CONTAINER = (
     "--bounding-set=-all,+net_admin,+net_raw,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap"
     ",+net_bind_service,+sys_chroot,+mknod,+audit_write,+setfcap",
 )
+#: What is written to these folders stays on the throwaway host.
+OWN_FOLDERS = ("/etc", "/usr/local")
 SET_UP = f"""
 mount -t tmpfs run /run
+for folder in {" ".join(OWN_FOLDERS)}; do
+  mkdir -p /run/overlay$folder/upper /run/overlay$folder/work
+  mount -t overlay overlay -o lowerdir=$folder,upperdir=/run/overlay$folder/upper,workdir=/run/overlay$folder/work $folder
+done
 mkdir {SHIMS}
 for command in iptables ip6tables; do
   for suffix in '' -save -restore; do
