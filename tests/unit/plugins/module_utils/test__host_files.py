@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List
+from typing import Any, Callable, List
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils import _host_files
@@ -134,7 +134,7 @@ def test_something_else_in_the_place_of_the_directory(files: HostFiles) -> None:
 
 def test_a_read_only_place_is_told_before_anything_is_written(files: HostFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_host_files.os, 'access', lambda path, mode: False)
-    with pytest.raises(PalisadeError, match='is read-only. Nothing has changed'):
+    with pytest.raises(PalisadeError, match='is read-only'):
         put(files, 'rules', 'x')
     assert not os.path.exists(files.directory)
 
@@ -161,8 +161,16 @@ def test_the_unit_that_loads_at_boot(there: List[str], state: str, tmp_path: Pat
 
 def test_a_file_reaches_the_disk_before_its_name_does(files: HostFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: List[str] = []
-    for name in ('fsync', 'replace'):
+
+    def noted(name: str) -> Callable[..., Any]:
         real = getattr(os, name)
-        monkeypatch.setattr(_host_files.os, name, lambda *words, name=name, real=real: (steps.append(name), real(*words))[1])
+
+        def call(*words: Any) -> Any:
+            steps.append(name)
+            return real(*words)
+        return call
+
+    for name in ('fsync', 'replace'):
+        monkeypatch.setattr(_host_files.os, name, noted(name))
     put(files, 'rules', 'x')
     assert steps == ['fsync', 'replace', 'fsync']
