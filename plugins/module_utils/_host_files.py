@@ -97,17 +97,12 @@ class HostFiles:
                 raise PalisadeError('%s cannot be written: %s is read-only. Nothing has changed' % (path, folder))
 
     def stage(self, changes: Sequence[FileChange]) -> None:
-        """Write new files beside the old ones, so that a full disk is met while nothing has changed. Raises PalisadeError, nothing left."""
-        self.check_writable([change.path for change in changes])
-        try:
-            for change in changes:
-                if change.text is not None:
-                    with in_words('%s cannot be written, nothing has changed' % change.path):
-                        self._own_directory(os.path.dirname(change.path))
-                        _write(_staged(change.path), change.text, change.mode)
-        except PalisadeError:
-            self.discard(changes)
-            raise
+        """Write new files beside the old ones, so that a full disk is met while nothing has changed. See discard and commit."""
+        for change in changes:
+            if change.text is not None:
+                with in_words('%s cannot be written, nothing has changed' % change.path):
+                    self._own_directory(os.path.dirname(change.path))
+                    _write(_staged(change.path), change.text, change.mode)
 
     def _own_directory(self, folder: str) -> None:
         if folder != self.directory:

@@ -114,8 +114,8 @@ class _Run:
         return [self._prepare(family, declared[family], declared) for family in declared]
 
     def _make_real(self, changing: Sequence[Work], files: FilePlan) -> None:
-        self.host.stage(files.changes)
         try:
+            self.host.stage(files.changes)
             if changing:
                 self._apply(changing, files)
             else:

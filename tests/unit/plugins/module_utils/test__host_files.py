@@ -120,6 +120,7 @@ def test_a_link_in_the_place_of_a_staged_file_is_not_followed(files: HostFiles, 
     Path(files.directory, '.web.rules.new').symlink_to(victim)
     with pytest.raises(PalisadeError, match='cannot be written, nothing has changed'):
         put(files, 'rules', 'new')
+    files.discard([FileChange(files.rule_path('web', 'rules'), '')])
     assert victim.read_text() == 'mine'
     put(files, 'rules', 'new')
     assert files.rule_file('web', 'rules') == ('new', '')
@@ -132,10 +133,11 @@ def test_something_else_in_the_place_of_the_directory(files: HostFiles) -> None:
     assert files.rule_file('web', 'rules')[1]
 
 
-def test_a_read_only_place_is_told_before_anything_is_written(files: HostFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_host_files.os, 'access', lambda path, mode: False)
+def test_a_read_only_place_is_told(files: HostFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.check_writable([files.rule_path('web', 'rules')])
+    monkeypatch.setattr(_host_files.os, 'access', lambda path, mode: path != os.path.dirname(files.directory))
     with pytest.raises(PalisadeError, match='is read-only'):
-        put(files, 'rules', 'x')
+        files.check_writable([files.rule_path('web', 'rules')])
     assert not os.path.exists(files.directory)
 
 
