@@ -149,12 +149,13 @@ class Host:
         return {family: without_empty_tables(without_policy_counters(text)) for family, text in self.snapshot().items()}
 
     def start_module(
-        self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = (), runner: str = "module_process.py"
+        self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = (), runner: str = "module_process.py",
+        name: str = "iptables_ruleset",
     ) -> subprocess.Popen[str]:
-        """Start iptables_ruleset on the host; `through` is a command that starts it, such as setpriv, and `runner` a file beside this one."""
+        """Start a module on the host; `through` is a command that starts it, such as setpriv, and `runner` a file beside this one."""
         arguments = {"backend": self.backend, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
         process = self.start(
-            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), "iptables_ruleset", PID_FILE
+            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), name, PID_FILE
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
@@ -167,6 +168,10 @@ class Host:
     ) -> ModuleResult:
         """Run iptables_ruleset on the host, as its own process, and return what it said."""
         return finish(self.start_module(options, check_mode=check_mode, through=through))
+
+    def probe(self, *, check_mode: bool = False, through: Sequence[str] = (), **options: Any) -> ModuleResult:
+        """Run packet_probe on the host."""
+        return finish(self.start_module(options, check_mode=check_mode, through=through, name="packet_probe"))
 
     def apply(self, **options: Any) -> ModuleResult:
         """Run the module and insist that it succeeds."""

@@ -1,0 +1,60 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of packet_probe: read the host once, prove each flow on a rig of its own, compare with what was expected."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
+
+from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow, complete, read_flow, read_flows
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._proof import conclude, disagreement, result_of
+from ansible_collections.palisade.netfilter.plugins.module_utils._rig import rig_for, sets_named
+from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables
+from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Surroundings
+
+
+class Outcome(NamedTuple):
+    """What the flows came to. `failure` is empty if all was as expected."""
+
+    results: Sequence[Dict[str, Any]]
+    failure: str
+    warnings: Sequence[str]
+
+
+def probe(host: RigHost, one: Mapping[str, Any], several: Any, sequence: bool) -> Outcome:
+    """Prove one flow or several against the live rules. Nothing of the host changes."""
+    flows = read_flows(several) if several is not None else [read_flow(one, 'flow')]
+    around = host.surroundings()
+    flows = [complete(flow, around) for flow in flows]
+    tables = {}
+    for family in sorted({flow.family for flow in flows}):
+        if not host.has_family(family):
+            raise PalisadeError('%s: the kernel does not have it' % family)
+        tables[family] = host.live(family)
+    results = prove(host, flows, tables, around, sequence)
+    wrong = [text for text in map(disagreement, flows, results) if text]
+    return Outcome(results, '\n'.join(wrong), _warnings(host, around))
+
+
+def prove(host: RigHost, flows: Sequence[Flow], tables: Mapping[str, Tables], around: Surroundings, sequence: bool) -> List[Dict[str, Any]]:
+    """Send complete flows through copies of the tables, each on a fresh rig or, in sequence, all on one: their results, in order."""
+    names = frozenset(name for one in tables.values() for name in sets_named(one))
+    sets = host.set_contents(names)
+    results = []
+    for group in ([flows] if sequence else [[flow] for flow in flows]):
+        rig = rig_for(around, group)
+        proved = host.prove(rig, group, tables, sets, conclude)
+        results += [result_of(flow, packets, rig.assumed) for flow, packets in zip(group, proved)]
+    return results
+
+
+def _warnings(host: RigHost, around: Surroundings) -> List[str]:
+    warnings = []
+    native = host.native_chains()
+    if native:
+        warnings.append('native nftables chains are on this host (%s): packets meet them too, and the proof does not know them' % ', '.join(native))
+    if around.policy_routing:
+        warnings.append('this host has policy routing (ip rule): the proof knows the main table alone')
+    return warnings
