@@ -65,11 +65,11 @@ _UNPROVABLE_TARGETS: Mapping[str, str] = {
 
 
 class Link(NamedTuple):
-    """An interface of the rig. `peer`: its other end on the wire, '' for one that nothing comes in by."""
+    """An interface of the rig, and the name of its other end on the wire."""
 
     interface: Interface
     mac: str
-    peer: str = ''
+    peer: str
 
 
 class Rig(NamedTuple):
@@ -90,7 +90,7 @@ def rig_for(around: Surroundings, flows: Sequence[Flow]) -> Rig:
     links = {}
     for number, name in enumerate(all_names):
         interface = around.interfaces.get(name) or Interface(name)
-        links[name] = Link(interface, interface.mac or '02:00:00:00:01:%02x' % (number % 256), 'w%d' % number if name in named else '')
+        links[name] = Link(interface, interface.mac or '02:00:00:00:01:%02x' % (number % 256), 'w%d' % number)
     addresses = [(name, '%s/%d' % (address, length), peer) for name in all_names if name in around.interfaces
                  for address, length, peer in around.interfaces[name].addresses]
     lo = around.interfaces.get('lo')
@@ -152,19 +152,16 @@ def wire_batch(rig: Rig, router: str) -> str:
     """Text for `ip -batch` on the wire: the links' other ends, the links themselves in the namespace that `router` is a path of."""
     lines = []
     for link in rig.links.values():
-        if link.peer:
-            lines.append('link add %s mtu %d type veth peer name %s address %s mtu %d netns %s' % (
-                link.peer, link.interface.mtu, link.interface.name, link.mac, link.interface.mtu, router))
-            lines.append('link set dev %s up' % link.peer)
+        lines.append('link add %s mtu %d type veth peer name %s address %s mtu %d netns %s' % (
+            link.peer, link.interface.mtu, link.interface.name, link.mac, link.interface.mtu, router))
+        lines.append('link set dev %s up' % link.peer)
     return '\n'.join(lines) + '\n'
 
 
 def router_batch(rig: Rig) -> str:
     """Text for `ip -batch` in the router: links up without ARP, addresses, routes."""
     lines = ['link set dev lo up']
-    for name, link in rig.links.items():
-        if not link.peer:
-            lines.append('link add dev %s address %s mtu %d type dummy' % (name, link.mac, link.interface.mtu))
+    for name in rig.links:
         lines.append('link set dev %s arp off up' % name)
     for name, address, peer in rig.addresses:
         own = '%s peer %s/%s' % (address.partition('/')[0], peer, address.partition('/')[2]) if peer else address

@@ -248,3 +248,42 @@ def test_each_verdict_and_its_rule(router: Host, family: str) -> None:
     assert found == FLOWS
     assert not result.changed
     assert router.snapshot() == before
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_nat_makes_of_a_packet(router: Host, family: str) -> None:
+    names = NAMES[family]
+    own_behind = {"ipv4": "192.0.2.2:40000", "ipv6": "[2001:db8::2]:40000"}[family]
+    wanted = [{key: worded(family, value) for key, value in wanted.items()} for _flow, wanted in REWRITES]
+    wanted = [{key: value.replace("MASQUERADED", own_behind) for key, value in one.items()} for one in wanted]
+    found = router.probe(flows=[worded_flow(family, flow) for flow, _wanted in REWRITES]).data["flows"]
+    assert [{key: value for key, value in one.items() if key.startswith("rewritten")} for one in found] == wanted
+    server = worded_flow(family, forward("wan0", "lan0", port=8088, destination="ME", rewritten_destination=names["SERVER"]))
+    assert not router.probe(**server).failed
+    wrong = router.probe(**{**server, "rewritten_destination": names["LAN"]})
+    assert wrong.message.startswith("flow (tcp to port 8088 in by wan0 out by lan0 from ")
+    assert f"rewritten_destination {names['LAN']} was expected and {worded(family, 'SERVER_80')} was found" in wrong.message
+
+
+def test_a_verdict_that_was_not_expected_fails_and_says_what_decided(router: Host) -> None:
+    flow = worded_flow("ipv4", wan(port=22, source="BAD", verdict="accept"))
+    for check_mode in (False, True):
+        result = router.probe(check_mode=check_mode, **flow)
+        assert result.failed
+        assert result.message == (
+            "flow (tcp to port 22 in by wan0 from 203.0.113.66 to 192.0.2.1): verdict accept was expected and drop was found; "
+            "it was decided by rule 1 of ssh, table filter: -s 203.0.113.66/32 -j DROP"
+        )
+    several = router.probe(flows=[{**flow, "verdict": "drop"}, flow, {**flow, "source": NAMES["ipv4"]["OFFICE"], "verdict": "reject"}])
+    assert several.message.splitlines() == [
+        result.message.replace("flow (", "flow 2 ("),
+        "flow 3 (tcp to port 22 in by wan0 from 203.0.113.9 to 192.0.2.1): verdict reject was expected and accept was found; "
+        "it was decided by rule 4 of INPUT, table filter: -s 203.0.113.9/32 -p tcp -m tcp --dport 22 -j ACCEPT",
+    ]
+    assert len(several.data["flows"]) == 3
+
+
+def test_a_packet_that_meets_no_rule_at_all_is_accepted(host: Host) -> None:
+    result = host.probe(in_interface="eth0", port=22)
+    assert (result.data["verdict"], result.data["rule"], result.data["path"]) == ("accept", None, [])
+    assert result.data["reason"] == "no table has a chain at its hooks"
