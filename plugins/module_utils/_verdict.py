@@ -31,6 +31,8 @@ WAYS: Mapping[str, Sequence[str]] = {
 #: Targets that end a table's say, and how.
 _ENDS: Mapping[str, str] = dict.fromkeys(('ACCEPT', 'DNAT', 'SNAT', 'MASQUERADE', 'REDIRECT', 'NETMAP', 'TPROXY'), 'accept')
 _ENDINGS: Dict[str, str] = dict(_ENDS, DROP='drop', TARPIT='drop', REJECT='reject', QUEUE='queue', NFQUEUE='queue', SYNPROXY='queue')
+#: Ways through the tables that are tried where counters fit several.
+_MOST_WALKS = 500
 #: A rule in the order of its table: table, chain, number from 1.
 Place = Tuple[str, str, int]
 
@@ -72,6 +74,7 @@ class Hits:
 
     def __init__(self, before: Tables, after: Tables, length: int) -> None:
         self.counts: Dict[Place, int] = {}
+        self.left: Dict[Place, int] = {}
         for table, chains in after.items():
             for chain, data in chains.items():
                 earlier = before.get(table, {}).get(chain)
@@ -83,11 +86,15 @@ class Hits:
                     if count:
                         self.counts[table, chain, number] = count
 
+    def start(self) -> None:
+        """Put back what was taken."""
+        self.left = dict(self.counts)
+
     def take(self, place: Place) -> bool:
         """Whether there is a hit left here; it is used up."""
-        left = self.counts.get(place, 0)
+        left = self.left.get(place, 0)
         if left:
-            self.counts[place] = left - 1
+            self.left[place] = left - 1
         return left > 0
 
 
@@ -121,13 +128,28 @@ def _counters(text: str) -> Tuple[int, int]:
 
 
 class _Walk:
-    """One packet's way through one set of tables."""
+    """One packet's way through one set of tables.
 
-    def __init__(self, tables: Tables, hits: Hits) -> None:
+    A chain that several rules jump to may be met more often than one of its rules was hit: then `choices` says at which meetings, in order, it was.
+    """
+
+    def __init__(self, tables: Tables, hits: Hits, visits: Mapping[Tuple[str, str], int], choices: Sequence[bool]) -> None:
         self.tables = tables
         self.hits = hits
+        self.visits = visits
+        self.choices = list(choices)
+        self.chosen: List[bool] = []
         self.path: List[Step] = []
         self.seen: List[Step] = []
+        hits.start()
+
+    def _take(self, place: Place) -> bool:
+        table, chain, _number = place
+        if self.hits.left.get(place, 0) and self.hits.counts[place] < self.visits.get((table, chain), 0):
+            self.chosen.append(self.choices.pop(0) if self.choices else True)
+            if not self.chosen[-1]:
+                return False
+        return self.hits.take(place)
 
     def hook(self, table: str, chain: str) -> Optional[Tuple[str, Step]]:
         """How a table ended at a hook and by which rule or policy; None if the packet did not come there."""
@@ -150,7 +172,7 @@ class _Walk:
         for number, rule in enumerate(self.tables[table][chain].rules, 1):
             step = Step(table, chain, number, rule)
             self.seen.append(step)
-            if not self.hits.take((table, chain, number)):
+            if not self._take((table, chain, number)):
                 continue
             self.path.append(step)
             target = saved_target(rule)
@@ -182,12 +204,49 @@ def judge(tables: Tables, hits: Hits, way: str, arrived: bool) -> Judgement:
     tables: the rules as loaded. way: 'input', 'forward' or 'output'; what nat sent another way has that one. arrived: whether the
     packet was seen where it was to come out, which is known from elsewhere. Raises PalisadeError if that and the counters differ.
     """
-    walk = _Walk(tables, hits)
+    visits = _visits(tables, hits)
+    choices: List[bool] = []
+    best: Optional[Judgement] = None
+    least, first_error = 0, None
+    for _attempt in range(_MOST_WALKS):
+        walk = _Walk(tables, hits, visits, choices)
+        try:
+            found = _judge(walk, way, arrived)
+            left = sum(hits.left.values())
+            if best is None or left < least:
+                best, least = found, left
+            if left == 0:
+                break
+        except PalisadeError as error:
+            first_error = first_error or error
+        choices = walk.chosen
+        while choices and not choices[-1]:
+            choices.pop()
+        if not choices:
+            break
+        choices[-1] = False
+    if best is None:
+        raise first_error or PalisadeError('its way through the tables cannot be read from the counters')
+    return best
+
+
+def _visits(tables: Tables, hits: Hits) -> Dict[Tuple[str, str], int]:
+    """How often our packets came to each chain that rules jump to."""
+    found: Dict[Tuple[str, str], int] = {}
+    for (table, chain, number), count in hits.counts.items():
+        rules = tables.get(table, {}).get(chain)
+        target = saved_target(rules.rules[number - 1]) if rules and number else None
+        if target in tables.get(table, {}):
+            found[table, str(target)] = found.get((table, str(target)), 0) + count
+    return found
+
+
+def _judge(walk: _Walk, way: str, arrived: bool) -> Judgement:
     decided: Optional[Step] = None
     after = ''
     for hook in WAYS[way]:
         for table in TABLES[hook]:
-            if hook not in tables.get(table, {}):
+            if hook not in walk.tables.get(table, {}):
                 continue
             end = walk.hook(table, hook)
             if end is None and table == 'nat':

@@ -30,7 +30,8 @@ options:
     choices: [input, forward, output]
   in_interface:
     description:
-      - The interface that the packet comes in by. If left out, the one that leads to O(source), or the one of O(destination), or that of the default route.
+      - The interface that the packet comes in by. If left out, the one that leads to O(source), or the one of O(destination),
+        or that of the default route.
       - One that the host does not have is made for the proof.
     type: str
   out_interface:
@@ -109,7 +110,8 @@ options:
     elements: dict
   sequence:
     description:
-      - Send O(flows) in order through one copy of the rules, so that what the first ones leave behind (port knocking, rate limits) counts for the next.
+      - Send O(flows) in order through one copy of the rules, so that what the first ones leave behind (port knocking, rate limits)
+        counts for the next.
     type: bool
     default: false
   backend:
@@ -121,7 +123,8 @@ options:
 notes:
   - Needs root, C(ip) of iproute2 and, for rules with sets, C(ipset) on the managed host, and leave to make network namespaces (CAP_SYS_ADMIN).
     Without that leave it fails and says so.
-  - What a copy cannot have ends in an error that names the rule, where a packet meets such a rule (C(-m physdev), C(-m statistic), C(-j NFQUEUE) and some more).
+  - What a copy cannot have ends in an error that names the rule, where a packet meets such a rule
+    (C(-m physdev), C(-m statistic), C(-j NFQUEUE) and some more).
   - C(limit), C(hashlimit), C(recent) and C(connlimit) begin empty in the copy, so O(count) is counted from nothing.
   - Native nftables base chains beside iptables' own, and policy routing, are not part of the copy. Where they are there, a warning says so.
 seealso:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from .support.host import IN_CONTAINER, Host, ModuleResult
+from .support.traffic import send
 
 SOME_RULES = """*filter
 :INPUT DROP [0:0]
@@ -52,8 +53,8 @@ def test_the_hosts_own_interfaces_addresses_and_routes_are_mirrored(host: Host) 
     with_interface(host, "lan0", "10.1.0.1/24")
     host.run("ip", "route", "add", "default", "via", "192.0.2.1")
     host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-    with_rules(host, "-A INPUT -d 192.0.2.10/32 -p tcp -m tcp --dport 22 -j ACCEPT", "-A INPUT -s 10.1.0.0/24 -i lan0 -p tcp -m tcp --dport 53 -j ACCEPT",
-               "-A FORWARD -i lan0 -o eth0 -p tcp -m tcp --dport 25 -j DROP")
+    with_rules(host, "-A INPUT -d 192.0.2.10/32 -p tcp -m tcp --dport 22 -j ACCEPT",
+               "-A INPUT -s 10.1.0.0/24 -i lan0 -p tcp -m tcp --dport 53 -j ACCEPT", "-A FORWARD -i lan0 -o eth0 -p tcp -m tcp --dport 25 -j DROP")
     there = host.probe(port=22)
     assert verdict(there) == "accept INPUT 2"
     assert there.data["assumed"] == []
@@ -91,13 +92,15 @@ def test_a_flow_that_the_routes_contradict_is_an_error(host: Host) -> None:
     host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
     assert "the host routes the packet by eth0 and not by lan0" in host.probe(
         in_interface="eth0", out_interface="lan0", destination="192.0.2.77", port=1).message
-    assert "192.0.2.99 is not an address of this host" in host.probe(hook="input", in_interface="eth0", destination="192.0.2.99", port=1).message
-    assert "source: 192.0.2.99 is not an address of this host" in host.probe(hook="output", source="192.0.2.99", out_interface="eth0", port=1).message
+    not_here = host.probe(hook="input", in_interface="eth0", destination="192.0.2.99", port=1)
+    assert "destination: 192.0.2.99 is not an address of this host" in not_here.message
+    not_ours = host.probe(hook="output", source="192.0.2.99", out_interface="eth0", port=1)
+    assert "source: 192.0.2.99 is not an address of this host" in not_ours.message
 
 
 def test_sets_are_mirrored_with_their_members(host: Host) -> None:
-    sets = "create inner hash:ip family inet\nadd inner 203.0.113.7\ncreate outer list:set size 8\nadd outer inner\ncreate other hash:net family inet\n"
-    host.run("ipset", "restore", text=sets)
+    for command in ("create inner hash:ip", "add inner 203.0.113.7", "create outer list:set", "add outer inner", "create other hash:net"):
+        host.run("ipset", *command.split())
     with_rules(host, "-A INPUT -p tcp -m set --match-set outer src -m tcp --dport 22 -j ACCEPT")
     assert verdict(host.probe(in_interface="eth0", source="203.0.113.7", port=22)) == "accept INPUT 2"
     assert verdict(host.probe(in_interface="eth0", source="203.0.113.8", port=22)) == "drop INPUT DROP"
@@ -190,7 +193,7 @@ def test_nothing_leaves_and_nothing_changes(host: Host) -> None:
     result = host.probe(flows=[*flows, *({**flow, "state": "established"} for flow in flows), {"in_interface": "lo", "port": 1}])
     assert not result.failed, result.message
     assert seen() == before
-    host.run("ping", "-c1", "-W1", "192.0.2.77", check=False)
+    send(host, 9, 1)
     assert seen() != before
 
 
