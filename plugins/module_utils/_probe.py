@@ -26,6 +26,8 @@ class Outcome(NamedTuple):
 def probe(host: RigHost, one: Mapping[str, Any], several: Any, sequence: bool) -> Outcome:
     """Prove one flow or several against the live rules. Nothing of the host changes."""
     flows = read_flows(several) if several is not None else [read_flow(one, 'flow')]
+    if not flows:
+        raise PalisadeError('flows: there is none')
     around = host.surroundings()
     flows = [complete(flow, around) for flow in flows]
     tables = {}

@@ -52,7 +52,9 @@ def conclude(flow: Flow, number: int, before: Tables, sight: Sight) -> Dict[str,
     except PalisadeError as error:
         raise PalisadeError('%s: its verdict cannot be proved: %s' % (flow.text(), error)) from None
     rewritten = _rewritten(packet_of(flow, number), sight.arrived)
-    _check_way(flow, sight, way, bool(rewritten.get('rewritten_destination')))
+    # Of an established connection, the tables of nat saw the first packet alone.
+    by_nat = flow.state == 'established' or any(step.table == 'nat' and step.number for step in judgement.path)
+    _check_way(flow, sight, way, by_nat)
     result: Dict[str, Any] = {'verdict': judgement.verdict, 'hook': judgement.way}
     result['rule'] = judgement.decided.data() if judgement.decided else None
     result['reason'] = _reason(judgement, sight)
@@ -80,8 +82,8 @@ def _check_provable(judgement: Judgement) -> None:
             raise PalisadeError('it meets %s, and %s' % (step.text(), why))
 
 
-def _check_way(flow: Flow, sight: Sight, way: str, rewritten: bool) -> None:
-    if way != flow.hook and not rewritten:
+def _check_way(flow: Flow, sight: Sight, way: str, by_nat: bool) -> None:
+    if way != flow.hook and not by_nat:
         raise PalisadeError('%s: hook: the packet did not go through %s but through %s, as its destination has it' % (flow.text(), flow.hook, way))
     if flow.out_interface and sight.interface and sight.interface != flow.out_interface:
         raise PalisadeError('%s: out_interface: the host routes the packet by %s and not by %s' % (flow.text(), sight.interface, flow.out_interface))

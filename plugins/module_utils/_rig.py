@@ -56,7 +56,6 @@ _UNPROVABLE_MATCHES: Mapping[str, str] = {
     'nfacct': 'its quota depends on the traffic of the host',
     'quota': 'it depends on the traffic before',
     'connbytes': 'it depends on what the connection has carried',
-    'policy': "IPsec's policies are not there",
 }
 _UNPROVABLE_TARGETS: Mapping[str, str] = {
     'NFQUEUE': 'a program of the host decides', 'QUEUE': 'a program of the host decides', 'SYNPROXY': 'it answers in the place of the destination',
@@ -258,6 +257,8 @@ def unprovable(rule: str) -> str:
     """Why a rig cannot know whether a packet fits a rule or what becomes of it; '' where it can."""
     words = tokenise(rule)
     for word, value in zip(words, words[1:]):
+        if word == '--dir' and value == 'out':
+            return "match policy: IPsec's policies are not there"
         if word == '-m' and _UNPROVABLE_MATCHES.get(value):
             return 'match %s: %s' % (value, _UNPROVABLE_MATCHES[value])
         if word in ('-j', '-g') and value in _UNPROVABLE_TARGETS:
