@@ -44,7 +44,7 @@ class Sight(NamedTuple):
 
 def conclude(flow: Flow, number: int, before: Tables, sight: Sight) -> Dict[str, Any]:
     """The result of one packet. Raises PalisadeError where what was seen does not prove anything."""
-    hits = Hits(before, sight.counted, len(packet_bytes(packet_of(flow, 0))))
+    hits = Hits(before, sight.counted, flow.family, len(packet_bytes(packet_of(flow, 0))))
     way = _way(flow, hits, sight)
     try:
         judgement = judge(sight.rules, hits, way, sight.arrived is not None)

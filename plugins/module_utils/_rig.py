@@ -165,6 +165,9 @@ def router_batch(rig: Rig) -> str:
     for name, address, peer in rig.addresses:
         own = '%s peer %s/%s' % (address.partition('/')[0], peer, address.partition('/')[2]) if peer else address
         lines.append('address add %s dev %s%s' % (own, name, ' nodad' if ':' in address else ''))
+        if ':' in address:
+            # The kernel routes an IPv6 address to itself a little after it has it.
+            lines.append('route replace local %s/128 dev %s table local' % (address.partition('/')[0], name))
     # What is on a link goes first: routes over gateways need it.
     for route in sorted(rig.routes, key=lambda one: bool(one.gateway)):
         lines.append(_route_line(route))

@@ -31,6 +31,10 @@ WAYS: Mapping[str, Sequence[str]] = {
 #: Targets that end a table's say, and how.
 _ENDS: Mapping[str, str] = dict.fromkeys(('ACCEPT', 'DNAT', 'SNAT', 'MASQUERADE', 'REDIRECT', 'NETMAP', 'TPROXY'), 'accept')
 _ENDINGS: Dict[str, str] = dict(_ENDS, DROP='drop', TARPIT='drop', REJECT='reject', QUEUE='queue', NFQUEUE='queue', SYNPROXY='queue')
+#: Bytes of packets that a rig may see beside ours: resets (without and with a time stamp), and what a host says of groups that it has joined.
+_OTHERS: Mapping[str, Sequence[int]] = {'ipv4': (40, 52, 32), 'ipv6': (60, 72, 76, 96, 116, 136)}
+#: What an ICMP error adds to the packet that it quotes.
+_QUOTING = {'ipv4': 28, 'ipv6': 48}
 #: Ways through the tables that are tried where counters fit several.
 _MOST_WALKS = 500
 #: A rule in the order of its table: table, chain, number from 1.
@@ -72,7 +76,7 @@ class Judgement(NamedTuple):
 class Hits:
     """How often packets of ours hit each rule and each policy (number 0), from counters before and after."""
 
-    def __init__(self, before: Tables, after: Tables, length: int) -> None:
+    def __init__(self, before: Tables, after: Tables, family: str, length: int) -> None:
         self.counts: Dict[Place, int] = {}
         self.left: Dict[Place, int] = {}
         for table, chains in after.items():
@@ -82,7 +86,7 @@ class Hits:
                 counters = earlier.counters if earlier else [''] * len(data.counters)
                 places += [(number, now, then) for number, (now, then) in enumerate(zip(data.counters, counters), 1)]
                 for number, now, then in places:
-                    count = ours(*_delta(now, then), length) if now != then else 0
+                    count = ours(*_delta(now, then), family, length) if now != then else 0
                     if count:
                         self.counts[table, chain, number] = count
 
@@ -98,21 +102,23 @@ class Hits:
         return left > 0
 
 
-def ours(packets: int, octets: int, length: int) -> int:
-    """How many of the packets that a counter saw are ours, of `length` bytes each.
-
-    The others are answers: a reset (40 or 60 bytes, with a time stamp 52 or 72), or an ICMP error that quotes our packet.
-    """
-    answers = (length + 28, length + 48, 40, 60, 52, 72)
-    for count in range(min(packets, octets // length), -1, -1):
-        others, rest = packets - count, octets - count * length
-        if others == 0:
-            if rest == 0:
-                return count
-        elif any(rest == others * size for size in answers if size != length):
+def ours(packets: int, octets: int, family: str, length: int) -> int:
+    """How many of the packets that a counter saw are ours, of `length` bytes each."""
+    sizes = tuple({length + _QUOTING[family], *_OTHERS[family]} - {length})
+    most = min(packets, octets // length)
+    for count in range(most, -1, -1):
+        if _is_sum(octets - count * length, packets - count, sizes):
             return count
-    most = octets // length
-    return 0 if packets == 1 else min(packets - 1, most)
+    return most if most < packets else 0
+
+
+def _is_sum(octets: int, packets: int, sizes: Sequence[int]) -> bool:
+    """Whether so many packets of these sizes can have so many bytes together. More than a few others are taken to be of one size."""
+    if packets == 0:
+        return octets == 0
+    if packets > 4:
+        return octets % packets == 0 and octets // packets in sizes
+    return any(_is_sum(octets - size, packets - 1, sizes) for size in sizes if size * packets <= octets or packets > 1)
 
 
 def _delta(now: str, then: str) -> Tuple[int, int]:

@@ -55,7 +55,8 @@ def test_a_host_as_it_is() -> None:
         'link add w1 mtu 1400 type veth peer name tun0 address 02:00:00:00:01:01 mtu 1400 netns /proc/7/fd/9', 'link set dev w1 up', '']
     assert router_batch(made).split('\n') == [
         'link set dev lo up', 'link set dev eth0 arp off up', 'link set dev tun0 arp off up',
-        'address add 192.0.2.10/24 dev eth0', 'address add 2001:db8::10/64 dev eth0 nodad', 'address add 10.9.0.1 peer 10.9.0.2/32 dev tun0',
+        'address add 192.0.2.10/24 dev eth0', 'address add 2001:db8::10/64 dev eth0 nodad',
+        'route replace local 2001:db8::10/128 dev eth0 table local', 'address add 10.9.0.1 peer 10.9.0.2/32 dev tun0',
         'address add 10.255.0.1/32 dev lo', 'route replace 192.0.2.0/24 dev eth0 src 192.0.2.10', 'route replace blackhole 10.6.0.0/16',
         'route replace 0.0.0.0/0 via 192.0.2.1 dev eth0 onlink metric 100', '']
     assert made.settings == [('ipv4/ip_forward', '1'), ('ipv4/conf/eth0/rp_filter', '2')]

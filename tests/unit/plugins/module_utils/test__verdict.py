@@ -21,7 +21,7 @@ def tables_of(text: str) -> Tables:
 def judged(text: str, way: str = 'input', arrived: bool = False, before: str = '') -> Judgement:
     """Judge from what iptables-save -c printed after the packet, and before it where that was not all zero."""
     tables = tables_of(text)
-    return judge(tables, Hits(tables_of(before), tables, LENGTH), way, arrived)
+    return judge(tables, Hits(tables_of(before), tables, 'ipv4', LENGTH), way, arrived)
 
 
 def said(judgement: Judgement) -> str:
@@ -131,11 +131,15 @@ def test_a_chain_that_is_met_twice() -> None:
 
 
 @pytest.mark.parametrize(('packets', 'octets', 'wanted'), [
-    (0, 0, 0), (1, 60, 1), (1, 40, 0), (1, 88, 0), (1, 108, 0), (2, 120, 2), (2, 148, 1), (2, 100, 1), (2, 176, 0), (3, 208, 2), (1, 76, 0),
-    (2, 60 + 76, 1),
+    (0, 0, 0), (1, 60, 1), (1, 40, 0), (1, 88, 0), (1, 1500, 0), (2, 120, 2), (2, 60 + 88, 1), (2, 60 + 40, 1), (2, 88 + 88, 0), (2, 88 + 40, 0),
+    (3, 120 + 88, 2), (3, 60 + 40 + 88, 1), (50, 49 * 60 + 40, 49), (100, 100 * 40, 0), (1000, 60000, 1000),
 ])
 def test_whose_packets_a_counter_saw(packets: int, octets: int, wanted: int) -> None:
-    assert ours(packets, octets, LENGTH) == wanted
+    assert ours(packets, octets, 'ipv4', LENGTH) == wanted
+
+
+def test_what_ipv6_says_by_itself_is_not_ours() -> None:
+    assert [ours(*one, 'ipv6', 80) for one in ((1, 76), (2, 76 + 96), (2, 80 + 76), (3, 80 + 128 + 96), (2, 160))] == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize(('rule', 'wanted'), [
