@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import json
 import os
 import pwd
 import re
@@ -16,8 +17,8 @@ import signal
 import socket
 import struct
 import sys
-import tempfile
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+import traceback
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import FLAGS, Flow, packet_of
@@ -66,9 +67,18 @@ _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 _IPV6_HDRINCL = 36
 #: Seconds until a packet must have gone its way. It takes microseconds; a machine that swaps may take longer.
 _PATIENCE = 10.0
-Conclude = Callable[[Flow, int, Tables, Sight], Any]
+#: Rigs that are there at a time.
+_MOST_RIGS = 4
 _WIRE_MAC = '02:00:00:00:02:01'
 _COUNTERS = ('/proc/self/net/netstat', '/proc/self/net/snmp', '/proc/self/net/snmp6')
+Conclude = Callable[[Flow, int, Tables, Sight], Any]
+
+
+class Job(NamedTuple):
+    """Flows that go, in order, through one rig."""
+
+    rig: Rig
+    flows: Sequence[Flow]
 
 
 class RigHost(Host):
@@ -124,15 +134,29 @@ class RigHost(Host):
 
     # Proving
 
-    def prove(self, rig: Rig, flows: Sequence[Flow], tables: Mapping[str, Tables], sets: str, conclude: Conclude) -> List[List[Any]]:
-        """Send complete flows, in order, through fresh copies of the tables on one fresh rig; for each, what `conclude` made of each packet.
+    def prove(self, jobs: Sequence[Job], tables: Mapping[str, Tables], sets: str, conclude: Conclude) -> List[List[List[Any]]]:
+        """Send each job's complete flows, in order, through fresh copies of the tables on a fresh rig.
 
-        conclude: called in the rig's process with the flow, the packet's number from 0, the counters before it and what was seen;
-        its results are plain data.
+        For each job and flow, what `conclude` made of its packets: it is called in the rig's process with the flow, the packet's number
+        from 0, the counters before it and what was seen, and its results are plain data. As many rigs are there at a time as there are
+        processors, up to four.
         Raises NotPermittedError where the host does not let us make namespaces, and PalisadeError for what cannot be mirrored.
         """
-        with tempfile.TemporaryDirectory(prefix='palisade-') as directory:
-            return list(_in_child(lambda: _Bench(self, directory, rig, tables, sets).run(flows, conclude)))
+        processors = sorted(os.sched_getaffinity(0))[:_MOST_RIGS]
+        running: List[_Child] = []
+        results: List[List[List[Any]]] = []
+        try:
+            for number, job in enumerate(jobs):
+                if len(running) == len(processors):
+                    results.append(running.pop(0).result())
+                bench = _Bench(self, processors[number % len(processors)], job, tables, sets)
+                running.append(_Child(lambda bench=bench: bench.run(conclude)))  # type: ignore[misc]
+            while running:
+                results.append(running.pop(0).result())
+        finally:
+            for child in running:
+                child.kill()
+        return results
 
     # What runs inside of a rig. Host's own methods, with a lock that is nobody else's.
 
@@ -169,58 +193,58 @@ _IPTABLES_TABLE = re.compile(r'ip6? (?:filter|nat|mangle|raw|security)\Z')
 # The child
 
 
-def _in_child(work: Any) -> Any:
-    """Run `work` in a child of its own, which the namespaces die with, and which dies with us."""
-    reader, writer = os.pipe()
-    sys.stdout.flush()
-    parent = os.getpid()
-    child = os.fork()
-    if child == 0:
-        status = 1
+class _Child:
+    """A process that does one piece of work, which its namespaces die with, and which dies with us."""
+
+    def __init__(self, work: Callable[[], Any]) -> None:
+        self._reader, writer = os.pipe()
+        sys.stdout.flush()
+        parent = os.getpid()
+        self._process = os.fork()
+        if self._process == 0:
+            status = 1
+            try:
+                os.close(self._reader)
+                _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+                if os.getppid() == parent:
+                    with open(writer, 'wb') as out:
+                        out.write(_answer(work))
+                    status = 0
+            finally:
+                os._exit(status)
+        os.close(writer)
+
+    def result(self) -> Any:
+        """Wait for the work's result, which is plain data; raises what the work raised."""
         try:
-            os.close(reader)
-            _libc().prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() == parent:
-                with open(writer, 'wb') as out:
-                    out.write(_answer(work))
-                status = 0
+            with open(self._reader, 'rb') as source:
+                text = source.read()
         finally:
-            os._exit(status)
-    os.close(writer)
+            os.waitpid(self._process, 0)
+        if not text:
+            raise PalisadeError("the proof's process ended without an answer")
+        kind, value = json.loads(text)
+        if kind != 'result':
+            raise (NotPermittedError if kind == 'not permitted' else PalisadeError)(value)
+        return value
+
+    def kill(self) -> None:
+        """End it, whatever it does."""
+        os.kill(self._process, signal.SIGKILL)
+        os.waitpid(self._process, 0)
+        os.close(self._reader)
+
+
+def _answer(work: Callable[[], Any]) -> bytes:
     try:
-        with open(reader, 'rb') as source:
-            text = source.read()
-    finally:
-        os.waitpid(child, 0)
-    return _read_answer(text)
-
-
-def _answer(work: Any) -> bytes:
-    import pickle  # Between ourselves: no byte of it comes from elsewhere.
-
-    try:
-        return pickle.dumps(('result', work()))
+        answer = ('result', work())
     except NotPermittedError as error:
-        return pickle.dumps(('not permitted', str(error)))
+        answer = ('not permitted', str(error))
     except PalisadeError as error:
-        return pickle.dumps(('error', str(error)))
-    except Exception as error:  # The child has nobody to raise it to.
-        import traceback
-
-        return pickle.dumps(('error', 'the proof failed: %s\n%s' % (error, traceback.format_exc())))
-
-
-def _read_answer(text: bytes) -> Any:
-    import pickle
-
-    if not text:
-        raise PalisadeError("the proof's process ended without an answer")
-    kind, value = pickle.loads(text)
-    if kind == 'not permitted':
-        raise NotPermittedError(value)
-    if kind == 'error':
-        raise PalisadeError(value)
-    return value
+        answer = ('error', str(error))
+    except Exception:  # The child has nobody to raise it to.
+        answer = ('error', 'the proof failed: %s' % traceback.format_exc())
+    return json.dumps(answer).encode('ascii')
 
 
 def _libc() -> ctypes.CDLL:
@@ -242,20 +266,25 @@ def _enter(namespace: int) -> None:
 class _Bench:
     """One rig while it lives, in a child. The wire's namespace holds the other ends of links; the router's holds all else."""
 
-    def __init__(self, host: RigHost, directory: str, rig: Rig, tables: Mapping[str, Tables], sets: str) -> None:
+    def __init__(self, host: RigHost, processor: int, job: Job, tables: Mapping[str, Tables], sets: str) -> None:
         self.host = host
-        self.lock = os.path.join(directory, 'lock')
-        self.rig = rig
+        self.processor = processor
+        self.rig = job.rig
+        self.flows = job.flows
         self.tables = tables
         self.sets = sets
+        self.lock = ''
         self.counted: Dict[str, Tables] = {}
         self.wires: Dict[str, socket.socket] = {}
         self.listeners: Dict[str, socket.socket] = {}
 
-    def run(self, flows: Sequence[Flow], conclude: Conclude) -> List[List[Any]]:
+    def run(self, conclude: Conclude) -> List[List[Any]]:
         """Set up, send, look."""
+        flows = self.flows
         # On one processor, what is sent first arrives first.
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, {self.processor})
+        # A lock of the rig's own, which is gone with this process: namespaces do not share rules, so they need not wait for each other.
+        self.lock = '/proc/%d/fd/%d' % (os.getpid(), os.memfd_create('lock'))
         self._make_links()
         families = sorted({flow.family for flow in flows})
         if self.sets:

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow, complete, read_flow, read_flows
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import Job, RigHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._proof import conclude, disagreement, result_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._rig import rig_for, sets_named
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables
@@ -44,12 +44,10 @@ def prove(host: RigHost, flows: Sequence[Flow], tables: Mapping[str, Tables], ar
     """Send complete flows through copies of the tables, each on a fresh rig or, in sequence, all on one: their results, in order."""
     names = frozenset(name for one in tables.values() for name in sets_named(one))
     sets = host.set_contents(names)
-    results = []
-    for group in ([flows] if sequence else [[flow] for flow in flows]):
-        rig = rig_for(around, group)
-        proved = host.prove(rig, group, tables, sets, conclude)
-        results += [result_of(flow, packets, rig.assumed) for flow, packets in zip(group, proved)]
-    return results
+    groups = [list(flows)] if sequence else [[flow] for flow in flows]
+    jobs = [Job(rig_for(around, group), group) for group in groups]
+    proved = host.prove(jobs, tables, sets, conclude)
+    return [result_of(flow, packets, job.rig.assumed) for job, done in zip(jobs, proved) for flow, packets in zip(job.flows, done)]
 
 
 def _warnings(host: RigHost, around: Surroundings) -> List[str]:

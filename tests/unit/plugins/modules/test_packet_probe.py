@@ -11,7 +11,7 @@ import pytest
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.palisade.netfilter.plugins.module_utils._flow import KEYS, Flow, read_flow
+from ansible_collections.palisade.netfilter.plugins.module_utils._flow import KEYS, read_flow
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Interface, Route, Surroundings
 from ansible_collections.palisade.netfilter.plugins.modules import packet_probe
@@ -50,9 +50,10 @@ class FakeHost:
     def native_chains(self) -> List[str]:
         return self.native
 
-    def prove(self, rig: Any, flows: Sequence[Flow], tables: Mapping[str, Tables], sets: str, conclude: Any) -> List[List[Dict[str, Any]]]:
-        self.asked.append((sorted(rig.links), [flow.port for flow in flows], sorted(tables), sets))
-        return [[{'verdict': 'drop', 'rule': None, 'reason': 'fake', 'path': [], 'hook': 'input'}] * flow.times for flow in flows]
+    def prove(self, jobs: Sequence[Any], tables: Mapping[str, Tables], sets: str, conclude: Any) -> List[List[List[Dict[str, Any]]]]:
+        self.asked += [(sorted(job.rig.links), [flow.port for flow in job.flows], sorted(tables), sets) for job in jobs]
+        result: Dict[str, Any] = {'verdict': 'drop', 'rule': None, 'reason': 'fake', 'path': [], 'hook': 'input'}
+        return [[[result] * flow.times for flow in job.flows] for job in jobs]
 
 
 @pytest.fixture
