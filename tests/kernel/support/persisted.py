@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -117,13 +116,3 @@ def loaded_alone(host: Host, sections: Mapping[str, str], **options: str) -> dic
     put(host, "rules", persisted(sections, backend=host.backend, **options))
     boot(host)
     return live(host)
-
-
-def started(host: Host, *arguments: str, until: str) -> subprocess.Popen[str]:
-    """Start the loader and come back when a file is there."""
-    process = host.start(LOADER, *arguments)
-    deadline = time.monotonic() + 10
-    while host.run("test", "-e", until, check=False).returncode:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process
