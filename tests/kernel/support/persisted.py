@@ -8,6 +8,7 @@ import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .host import FAMILIES, Host
 from .save_text import without_empty_tables
@@ -19,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[3] / "roles" / "firewall" / "files" / 
 WRITTEN = "2026-11-21T10:40:35Z"
 KINDS = ("rules", "good", "previous", "closed")
 #: What the tests declare, and the same as the module writes it down: a hook with a policy, one without, a chain, a table with jumps first.
-TABLES = {
+TABLES: dict[str, dict[str, Any]] = {
     "filter": {
         "INPUT": {
             "policy": "DROP",
