@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from .support.host import FAMILIES, Host
+from .support.host import FAMILIES, SHIMS, Host
 from .support.persisted import ETC, LOADER, PREVIOUS, RUN, SECTIONS, TABLES, boot, install, last_load, live, loader, persisted, put
 from .support.save_text import policies, rules
 
@@ -176,6 +176,16 @@ def test_a_policy_that_was_closed_before_us_stays_closed(host: Host) -> None:
     boot(host)
     assert loader(host, "flush").returncode == 0
     assert policies(host.save())["INPUT"] == "DROP"
+
+
+def test_a_flush_that_cannot_be_is_no_success(ready: Host) -> None:
+    ready.run("sh", "-euc", f"for one in {SHIMS}/*-restore; do rm $one; printf '#!/bin/sh\\necho no >&2; exit 4\\n' > $one; chmod 755 $one; "
+              f"cp $one {SHIMS}/$(basename ${{one%-restore}})-{ready.backend}-restore; done")
+    before = live(ready)
+    done = loader(ready, "flush")
+    assert (done.returncode, live(ready)) == (1, before)
+    assert "not flushed: ipv4: iptables-restore ended with 4: no" in done.stderr
+    assert "OPEN" not in done.stderr
 
 
 def test_a_flush_without_files_takes_out_what_is_there(ready: Host) -> None:

@@ -119,6 +119,20 @@ def test_a_refused_set_of_whole_tables_leads_to_the_built_in_one(host: Host) -> 
     assert not rules(text, "mangle")
 
 
+@pytest.mark.parametrize("others", ["*mangle\n-A PREROUTING -j ACCEPT\nCOMMIT\n", "*filter\n-A INPUT -j ACCEPT\nCOMMIT\n"], ids=["mangle", "filter"])
+def test_a_closed_host_opens_again_with_a_good_file(host: Host, others: str) -> None:
+    """The built-in set has chains of its own, jumps and policies: all of that goes, also from tables that the set is not about."""
+    install(host)
+    assert loader(host, "boot").returncode == 1
+    assert policies(host.save())["FORWARD"] == "DROP"
+    whole(host, "rules", others)
+    done = loader(host, "reload")
+    assert done.returncode == 0, done.stderr
+    for family in FAMILIES:
+        assert "palisade" not in host.save(family)
+        assert set(policies(host.save(family)).values()) == {"ACCEPT"}
+
+
 def test_a_flush_empties_the_tables_and_opens_them(ready: Host) -> None:
     ready.iptables("-t", "nat", "-A", "POSTROUTING", "-o", "eth0", "-j", "MASQUERADE")
     boot(ready)
