@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         return _check_inventory(arguments)
     begin = time.monotonic()
     say("palisade.netfilter: a server's packet filter, declared, on a throwaway host.\n"
-        "It lives in network namespaces of this machine, whose own firewall is not touched.")
+        "It lives in namespaces of this machine, whose own firewall, /etc and /usr/local are not touched.")
     story = _Story()
     story.tell()
     return story.close(time.monotonic() - begin)
@@ -136,7 +136,7 @@ class _Story:
     def _on_the_host(self) -> None:
         before = self.probe()
         untouched = self.rules()
-        self.step("What would change? Check mode, with a diff: one for each family, rule by rule")
+        self.step("What would change? Check mode, with a diff: the rules of each family, then the files that they are loaded from at boot")
         foreseen = _diff(self.play("--check", "--diff", changed=2))
         self.expect("check mode has changed nothing", self.rules() == untouched and not self.installed())
         self.step("Apply it")
@@ -234,4 +234,4 @@ class _Story:
 
 def _diff(text: str) -> list[str]:
     """The lines of a playbook's output that are a diff."""
-    return [line for line in text.splitlines() if re.match(r"(---|\+\+\+|@@|[-+]-[A-Z]|[-+]:) ?", line)]
+    return [line for line in text.splitlines() if line.startswith(("-", "+", "@@"))]

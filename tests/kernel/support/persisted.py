@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .host import FAMILIES, Host
+from .save_text import without_empty_tables
 
 ETC = "/etc/palisade"
 RUN = "/run/palisade"
@@ -17,7 +19,49 @@ LOADER = "/usr/local/sbin/palisade-firewall"
 SOURCE = Path(__file__).resolve().parents[3] / "roles" / "firewall" / "files" / "palisade-firewall"
 WRITTEN = "2026-11-21T10:40:35Z"
 KINDS = ("rules", "good", "previous", "closed")
+#: What the tests declare, and the same as the module writes it down: a hook with a policy, one without, a chain, a table with jumps first.
+TABLES = {
+    "filter": {
+        "INPUT": {
+            "policy": "DROP",
+            "rules": ["-i lo -j ACCEPT", "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT", "-j web"],
+        },
+        "OUTPUT": ["-d 192.0.2.66/32 -j REJECT --reject-with icmp-port-unreachable"],
+        "web": ["-p tcp -m tcp --dport 80 -m comment --comment \"a -j b # of \\\"words\\\" $(false) `false` *\" -j ACCEPT"],
+    },
+    "nat": {"PREROUTING": ["-p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80"]},
+}
+_FILTER = """*filter
+:palisade-INPUT - [0:0]
+:palisade-OUTPUT - [0:0]
+:palisade-web - [0:0]
+#hook INPUT last DROP
+#hook OUTPUT last -
+-A palisade-INPUT -i lo -j ACCEPT
+-A palisade-INPUT -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A palisade-INPUT -j palisade-web
+-A palisade-OUTPUT -d 192.0.2.66/32 -j REJECT --reject-with icmp-port-unreachable
+-A palisade-web -p tcp -m tcp --dport 80 -m comment --comment "a -j b # of \\"words\\" $(false) `false` *" -j ACCEPT
+COMMIT
+"""
+_NAT = """*nat
+:palisade-PREROUTING - [0:0]
+#hook PREROUTING first -
+-A palisade-PREROUTING -p tcp -m tcp --dport 8080 -j REDIRECT --to-ports 80
+COMMIT
+"""
+_FILTER6 = "".join(line for line in _FILTER.splitlines(keepends=True) if "icmp-port" not in line)
+SECTIONS = {"ipv4": _FILTER + _NAT, "ipv6": _FILTER6 + _NAT}
 
+
+def one_rule(port: int, hook: str = "INPUT") -> dict[str, str]:
+    """Return a small set for both families that is known by its port."""
+    section = f"*filter\n:palisade-{hook} - [0:0]\n#hook {hook} last DROP\n-A palisade-{hook} -p tcp -m tcp --dport {port} -j ACCEPT\nCOMMIT\n"
+    return dict.fromkeys(FAMILIES, section)
+
+
+PREVIOUS = one_rule(1003)
+CLOSED = one_rule(1004)
 
 def persisted(
     sections: Mapping[str, str],
@@ -54,3 +98,32 @@ def last_load(host: Host, name: str = "palisade") -> dict[str, str]:
     """Return what the loader noted of its last load."""
     lines = host.run("cat", f"{RUN}/{name}.loaded").stdout.splitlines()
     return dict(line.split(" ", 1) for line in lines)
+
+
+def boot(host: Host, *arguments: str) -> None:
+    """Run the loader as at boot, and insist that it succeeds."""
+    done = loader(host, "boot", *arguments)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+def live(host: Host) -> dict[str, dict[str, list[str]]]:
+    """Return what a packet can meet, by family and table."""
+    return {family: without_empty_tables(host.save(family)) for family in FAMILIES}
+
+
+def loaded_alone(host: Host, sections: Mapping[str, str], **options: str) -> dict[str, dict[str, list[str]]]:
+    """Load a set on a fresh host, and return what a packet meets then."""
+    install(host)
+    put(host, "rules", persisted(sections, backend=host.backend, **options))
+    boot(host)
+    return live(host)
+
+
+def started(host: Host, *arguments: str, until: str) -> subprocess.Popen[str]:
+    """Start the loader and come back when a file is there."""
+    process = host.start(LOADER, *arguments)
+    deadline = time.monotonic() + 10
+    while host.run("test", "-e", until, check=False).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
