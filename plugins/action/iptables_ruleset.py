@@ -9,11 +9,21 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleError
 from ansible.module_utils.common.validation import check_type_dict
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 
 #: The ways of saying what the rules are, of which a task uses one.
 WAYS = ('tables', 'content', 'src', 'profile')
+
+#: A variable of the role's task: the role installs and enables the unit right after.
+INSTALLS_UNIT = '__firewall_installs_unit'
+UNLOADED = '%s is written, and nothing loads it at boot: %s. The roles of palisade.netfilter install what does.'
+UNITS = {
+    'disabled': 'palisade-firewall.service is not enabled',
+    'missing': 'there is no palisade-firewall.service',
+    'no systemd': 'there is no systemd, so something has to call `/usr/local/sbin/palisade-firewall boot` before the network comes up',
+}
 
 
 class ActionModule(ActionBase):
@@ -32,11 +42,14 @@ class ActionModule(ActionBase):
         if arguments.get('src') is not None:
             arguments['content'] = self._read(arguments.pop('src'))
         elif arguments.get('profile') is not None:
-            arguments['tables'] = self._compile(arguments.pop('profile'), arguments.pop('policy', None), arguments.get('families'))
+            self._compile(arguments)
         # To pack the module, Ansible reads our code as syntax trees, and while it makes those the collector walks all of Ansible's
         # own objects again and again. This process is forked for this one task: what is there already need not be looked at.
         gc.freeze()
         result.update(self._execute_module(module_name='palisade.netfilter.iptables_ruleset', module_args=arguments, task_vars=task_vars))
+        unit = result.get('boot', {}).get('unit', 'enabled')
+        if unit != 'enabled' and not (task_vars or {}).get(INSTALLS_UNIT):
+            self._display.warning(UNLOADED % (result['persisted'], UNITS[unit]))
         return result
 
     def _read(self, source: str) -> str:
@@ -48,13 +61,19 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail('src: %s: %s' % (source, error)) from error
 
     @staticmethod
-    def _compile(profile: str, policy: t.Any, families: t.Any) -> dict[str, t.Any]:
+    def _compile(arguments: dict[str, t.Any]) -> None:
+        """Put the tables, and the closed fallback of persisted ones, in the place of `profile` and `policy`."""
         # Imported here: a task that brings its own rules shall not wait for the compiler.
         from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 
+        families = arguments.get('families')
         if isinstance(families, str):
             families = families.split(',')
+        profile, policy = arguments.pop('profile'), arguments.pop('policy', None)
         try:
-            return compile_policy(profile, {**({'families': families} if families else {}), **check_type_dict(policy or {})}).tables
+            compiled = compile_policy(profile, {**({'families': families} if families else {}), **check_type_dict(policy or {})})
         except (PalisadeError, TypeError) as error:
             raise AnsibleActionFail('policy: %s' % error) from error
+        arguments['tables'] = compiled.tables
+        if arguments.get('fallback') is None and boolean(arguments.get('persist', False), strict=False):
+            arguments['fallback'] = compiled.fallback

@@ -47,8 +47,15 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
         read = read_policy(given.profile, policy)  # type: ignore[arg-type]
         reached = access(read, int(port)) if connection.rpartition(".")[2] in SSH_CONNECTIONS else ""
     except PalisadeError as error:
-        return {"access": "", "policy": {}, "problem": str(error), "profile": ""}
-    return {"access": reached, "policy": policy, "problem": "", "profile": given.profile}
+        return {"access": "", "beside": [], "persist": False, "policy": {}, "problem": str(error), "profile": ""}
+    return {
+        "access": reached,
+        "beside": list(given.beside),
+        "persist": given.persist,
+        "policy": policy,
+        "problem": "",
+        "profile": given.profile,
+    }
 
 
 def firewall_lockout(read: Mapping[str, Any], ssh_connection: str = "", port: Any = 22) -> str:

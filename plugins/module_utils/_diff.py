@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Dict, Iterator, List, Sequence, Tuple
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._edits import Edits, edit_script
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import ChainChange, FamilyPlan, TablePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import append_line
 
@@ -24,18 +25,24 @@ def diff_of(plan: FamilyPlan) -> List[Dict[str, str]]:
 
 
 def _table_diff(family: str, table: TablePlan) -> Dict[str, str]:
-    before, after = '%s %s (live)' % (family, table.table), '%s %s (wanted)' % (family, table.table)
-    lines = ['--- %s' % before, '+++ %s' % after]
-    for change in table.changes:
-        lines.extend(_hunks(change))
+    hunks = [line for change in table.changes for line in _hunks(change.chain, _lines(change))]
+    return _entry('%s %s (live)' % (family, table.table), '%s %s (wanted)' % (family, table.table), hunks)
+
+
+def diff_of_lines(path: str, old: Sequence[str], new: Sequence[str]) -> Dict[str, str]:
+    """Ansible's `diff` for a file."""
+    return _entry(path, path, list(_hunks('', list(_signed(old, new, edit_script(old, new))))))
+
+
+def _entry(before: str, after: str, hunks: Sequence[str]) -> Dict[str, str]:
+    lines = ['--- %s' % before, '+++ %s' % after, *hunks]
     if len(lines) > LONGEST_DIFF:
         hidden = len(lines) - LONGEST_DIFF
         lines = lines[:LONGEST_DIFF] + ['... %d more lines: a diff is cut after %d lines for each table' % (hidden, LONGEST_DIFF)]
     return {'before_header': before, 'after_header': after, 'prepared': '\n'.join(lines) + '\n'}
 
 
-def _hunks(change: ChainChange) -> Iterator[str]:
-    lines = _lines(change)
+def _hunks(title: str, lines: Sequence[Line]) -> Iterator[str]:
     old_number = new_number = 0
     index = 0
     for start, end in _windows(lines):
@@ -45,7 +52,8 @@ def _hunks(change: ChainChange) -> Iterator[str]:
         hunk = lines[start:end]
         old_count = sum(1 for sign, _text in hunk if sign != '+')
         new_count = sum(1 for sign, _text in hunk if sign != '-')
-        yield '@@ -%d,%d +%d,%d @@ %s' % (old_number + (old_count > 0), old_count, new_number + (new_count > 0), new_count, change.chain)
+        place = (old_number + (old_count > 0), old_count, new_number + (new_count > 0), new_count)
+        yield ('@@ -%d,%d +%d,%d @@ ' % place + title).rstrip(' ')
         for sign, text in hunk:
             yield sign + text
         old_number += old_count
@@ -78,11 +86,17 @@ def _lines(change: ChainChange) -> List[Line]:
         lines += [('-', '-P %s %s' % (change.chain, before)), ('+', '-P %s %s' % (change.chain, after))]
     if change.old is None or change.new is None:
         lines.append(('+' if change.old is None else '-', '-N %s' % change.chain))
+    rendered = [[append_line(change.chain, rule) for rule in rules] for rules in (old, new)]
+    return lines + list(_signed(rendered[0], rendered[1], change.edits))
+
+
+def _signed(old: Sequence[str], new: Sequence[str], edits: Edits) -> Iterator[Line]:
     old_index = new_index = 0
-    for kept_old, kept_new in list(change.edits.kept) + [(len(old), len(new))]:
-        lines.extend([('-', append_line(change.chain, rule)) for rule in old[old_index:kept_old]])
-        lines.extend([('+', append_line(change.chain, rule)) for rule in new[new_index:kept_new]])
+    for kept_old, kept_new in [*edits.kept, (len(old), len(new))]:
+        for line in old[old_index:kept_old]:
+            yield '-', line
+        for line in new[new_index:kept_new]:
+            yield '+', line
         if kept_old < len(old):
-            lines.append((' ', append_line(change.chain, old[kept_old])))
+            yield ' ', old[kept_old]
         old_index, new_index = kept_old + 1, kept_new + 1
-    return lines

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The managed host: the only file that runs its commands and touches its files. Decides nothing."""
+"""The managed host: the only file that runs its commands, and with its half _host_files.py the only one that touches its files. Decides nothing."""
 from __future__ import annotations
 
 import errno
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import AbstractSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, UNIT, FileChange, HostFiles, bytes_of, in_words
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 
 _PROGRAM = {'ipv4': 'iptables', 'ipv6': 'ip6tables'}
@@ -51,16 +52,18 @@ class NotPermittedError(PalisadeError):
     """The host does not let us make a network namespace."""
 
 
-class Host:
+class Host(HostFiles):
     """One backend's commands on this machine.
 
     backend: 'auto' (what `iptables` resolves to), 'nft' or 'legacy'. lock_timeout: seconds to wait for the xtables lock and for
     another run of the same ruleset. run_directory: where locks lie; it is gone after a reboot, as the rules are.
+    directory: where the rules lie that are loaded at boot.
     """
 
-    def __init__(self, backend: str, lock_timeout: int, run_directory: str = '/run/palisade') -> None:
+    def __init__(self, backend: str, lock_timeout: int, run_directory: str = '/run/palisade', directory: str = '/etc/palisade') -> None:
         self.lock_timeout = lock_timeout
         self.run_directory = run_directory
+        self.directory = directory
         self._headers: Optional[str] = None
         self._held: Sequence[int] = ()
         self._infix = '' if backend == 'auto' else '-%s' % backend
@@ -76,7 +79,7 @@ class Host:
 
     def _run(self, argv: Sequence[str], text: str = '', keep: Sequence[int] = (), **environment: str) -> Result:
         variables = dict(os.environ, LC_ALL='C', **environment)
-        with _in_words('cannot run %s' % argv[0]):
+        with in_words('cannot run %s' % argv[0]):
             ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), capture_output=True,
                                    env=variables, check=False, pass_fds=keep)
         return Result(ended.returncode, ended.stdout.decode('utf-8', 'surrogateescape'), ended.stderr.decode('utf-8', 'replace'))
@@ -175,7 +178,7 @@ class Host:
             return True
         process = os.getppid()
         while process > 1:
-            if b'\0SSH_CONNECTION=' in b'\0' + _bytes('/proc/%d/environ' % process):
+            if b'\0SSH_CONNECTION=' in b'\0' + bytes_of('/proc/%d/environ' % process):
                 return True
             process = _parent(process)
         return False
@@ -197,7 +200,7 @@ class Host:
 
         Raises NotPermittedError where the host does not allow that.
         """
-        with _in_words('no temporary directory for the rehearsal'), tempfile.TemporaryDirectory(prefix='palisade-') as directory:
+        with in_words('no temporary directory for the rehearsal'), tempfile.TemporaryDirectory(prefix='palisade-') as directory:
             script = ''.join(['%s\n' % line for line in preparation])
             script += '%s && exec %s\n' % (shlex.quote(self._command(family, 'restore')), shlex.quote(self._command(family, 'save')))
             result = self._run([self._path('unshare'), '-n', '/bin/sh', '-c', script], text,
@@ -218,7 +221,7 @@ class Host:
     def lock(self) -> Iterator[None]:
         """Hold the host's one lock. Raises PalisadeError when another run keeps it longer than lock_timeout seconds."""
         path = os.path.join(self.run_directory, 'lock')
-        with _in_words('the lock cannot be taken (changing the packet filter takes root, become: true)'):
+        with in_words('the lock cannot be taken (changing the packet filter takes root, become: true)'):
             os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
@@ -238,23 +241,30 @@ class Host:
 
     def begin(self, name: str) -> None:
         """Note that this ruleset's tables are about to change."""
-        with _in_words('no note of the run can be left'):
+        with in_words('no note of the run can be left'):
             os.close(os.open(self._journal(name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
 
     def end(self, name: str) -> None:
         """Note that they are whole again."""
-        with _in_words('the note of the run cannot be removed'):
+        with in_words('the note of the run cannot be removed'):
             if self.interrupted(name):
                 os.unlink(self._journal(name))
 
+    # What outlives a reboot
 
-@contextmanager
-def _in_words(what: str) -> Iterator[None]:
-    """Turn what the operating system refuses into the one exception, so that it is told, and put back where something has changed."""
-    try:
-        yield
-    except OSError as error:
-        raise PalisadeError('%s: %s' % (what, error)) from error
+    def remove_boot_files(self, paths: Sequence[str]) -> None:
+        """Take away the unit and the loader. Stopping the unit does not touch a rule."""
+        systemd = os.path.isdir(SYSTEMD_RUNS)
+        if systemd and any(path.endswith('.service') for path in paths):
+            self._systemctl('disable', '--now', UNIT)
+        self.commit([FileChange(path, None) for path in paths if os.path.isdir(os.path.dirname(path))])
+        if systemd and paths:
+            self._systemctl('daemon-reload')
+
+    def _systemctl(self, *words: str) -> None:
+        result = self._run([self._path('systemctl'), *words])
+        if result.status != 0:
+            raise PalisadeError('systemctl %s failed: %s' % (' '.join(words), result.errors.strip()))
 
 
 def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None:
@@ -270,18 +280,10 @@ def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None
         time.sleep(_LOCK_PAUSE)
 
 
-def _bytes(path: str) -> bytes:
-    try:
-        with open(path, 'rb') as stream:
-            return stream.read()
-    except OSError:
-        return b''
-
-
 def _first_line(path: str) -> str:
-    return _bytes(path).decode('ascii', 'replace').partition('\n')[0]
+    return bytes_of(path).decode('ascii', 'replace').partition('\n')[0]
 
 
 def _parent(process: int) -> int:
-    found = re.search(rb'^PPid:\t(\d+)', _bytes('/proc/%d/status' % process), re.MULTILINE)
+    found = re.search(rb'^PPid:\t(\d+)', bytes_of('/proc/%d/status' % process), re.MULTILINE)
     return int(found.group(1)) if found else 0

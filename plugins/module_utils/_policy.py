@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any, Dict, List, Mapping, Sequence
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_closed import closed
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_icmp import ICMP_TYPES, REQUIRED_ICMP6
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service, read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import (
@@ -46,10 +47,12 @@ class CompiledPolicy:
     `tables` has the shape of the module's option of that name: table → chain → `policy` (built-in chains only) and
     `rules`. A rule that begins with `-4 ` or `-6 ` is for that family. A chain with `only_if_unused: true` is to be
     declared only on a host where nobody else has rules in it: the policy DROP of FORWARD would cut off the traffic that
-    Docker, libvirt or Kubernetes forward. `notes` are sentences that an operator should read.
+    Docker, libvirt or Kubernetes forward. `fallback` has the same shape: the few rules that a host boots with when it
+    cannot load its own. `notes` are sentences that an operator should read.
     """
 
     tables: dict[str, dict[str, dict[str, Any]]]
+    fallback: dict[str, dict[str, dict[str, Any]]]
     notes: list[str] = field(default_factory=list)
 
 
@@ -63,17 +66,19 @@ def compile_policy(profile: str, policy: Mapping[str, Any]) -> CompiledPolicy:
 
 def compile_read_policy(policy: Policy) -> CompiledPolicy:
     """Compile a policy that `read_policy` has read."""
+    # Whatever forwards on the host, nothing is forwarded while it has no rules of its own.
+    return CompiledPolicy(
+        tables=_tables(policy, {"policy": "DROP", "rules": [], "only_if_unused": True}),
+        fallback=_tables(closed(policy), {"policy": "DROP", "rules": []}),
+        notes=_notes(policy),
+    )
+
+
+def _tables(policy: Policy, forward: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
     chains: Chains = {}
-    incoming = _input_rules(policy, chains)
-    tables: dict[str, dict[str, dict[str, Any]]] = {
-        "filter": {
-            "INPUT": {"policy": "DROP", "rules": _texts(incoming, policy)},
-            "FORWARD": {"policy": "DROP", "rules": [], "only_if_unused": True},
-        }
-    }
-    for name in chains:
-        tables["filter"][name] = {"rules": _texts(chains[name], policy)}
-    return CompiledPolicy(tables=tables, notes=_notes(policy))
+    incoming = {"policy": "DROP", "rules": _texts(_input_rules(policy, chains), policy)}
+    own = {name: {"rules": _texts(rules, policy)} for name, rules in chains.items()}
+    return {"filter": {"INPUT": incoming, "FORWARD": forward, **own}}
 
 
 def _texts(rules: Sequence[Rule], policy: Policy) -> list[str]:
@@ -121,10 +126,12 @@ def _icmp(policy: Policy, chains: Chains) -> list[Rule]:
     rules = _required_icmp6() if 6 in policy.families else []
     for family in policy.families:
         rules += _chosen_icmp(policy, family, rules)
-    chains["icmp"] = rules
+    if rules:
+        chains["icmp"] = rules
     return [
         Rule("icmp", family=family, protocol=icmp_protocol(family), comment="firewall_icmp")
         for family in policy.families
+        if any(rule.family == family for rule in rules)
     ]
 
 

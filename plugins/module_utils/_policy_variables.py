@@ -16,7 +16,21 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._profiles impor
 PREFIX = "firewall_"
 
 # Variables of the role that are no part of the policy.
-ROLE_VARIABLES = ("allow_lockout", "backend", "foreign", "name", "profile", "scope", "state")
+ROLE_VARIABLES = ("allow_lockout", "backend", "beside", "foreign", "name", "persist", "profile", "scope", "state")
+
+# Units of other firewall managers. What each does to our rules is told in roles/firewall/vars/main.yml.
+MANAGERS = (
+    "ferm",
+    "firehol",
+    "firewalld",
+    "ip6tables",
+    "iptables",
+    "netfilter-persistent",
+    "nftables",
+    "shorewall",
+    "shorewall6",
+    "ufw",
+)
 
 # Dictionaries keyed by name: firewall_services__<anything> adds to firewall_services.
 MERGED = ("services",)
@@ -29,10 +43,12 @@ _DICTIONARIES = frozenset(
 
 @dataclass(frozen=True)
 class RoleVariables:
-    """What the variables of a host say, before any of it is validated."""
+    """What the variables of a host say. The policy is not validated yet."""
 
     profile: str | None
     policy: dict[str, Any]
+    persist: bool = True
+    beside: tuple[str, ...] = ()
 
 
 def known_variables() -> tuple[str, ...]:
@@ -50,7 +66,19 @@ def read_variables(variables: Mapping[str, Any]) -> RoleVariables:
         parts = [key for key in ours if key == base or key.startswith(base + "__")]
         if parts:
             policy[base] = merge((PREFIX + key, ours[key]) for key in parts)
-    return RoleVariables(profile=ours.get("profile"), policy=policy)
+    persist = ours.get("persist")
+    return RoleVariables(
+        profile=ours.get("profile"),
+        policy=policy,
+        persist=persist is None or values.boolean(persist, PREFIX + "persist"),
+        beside=_beside(ours.get("beside"), PREFIX + "beside"),
+    )
+
+
+def _beside(value: object, where: str) -> tuple[str, ...]:
+    """The firewall managers that may stay enabled."""
+    names = [] if value is None else values.items(value, where)
+    return values.unique(values.choice(name, where, MANAGERS) for name in names)
 
 
 def _refuse_nearly_known(key: str) -> None:

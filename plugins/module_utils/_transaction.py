@@ -33,6 +33,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
+from ansible_collections.palisade.netfilter.plugins.module_utils._persistence import FilePlan, Persistence
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import (
     REBUILD_ABOVE,
     REBUILD_ABOVE_WITHOUT_COUNTERS,
@@ -64,6 +65,8 @@ class Request(NamedTuple):
     diff_mode: bool
     tables: Optional[Mapping[str, Any]] = None
     content: Optional[str] = None
+    persist: bool = False
+    fallback: Optional[Mapping[str, Any]] = None
 
 
 class Work(NamedTuple):
@@ -97,22 +100,33 @@ class _Run:
             raise PalisadeError('state: absent needs scope: chains: whole tables have no state to go back to')
         declared = self._declared()
         if self.request.check_mode and self.request.rehearsal != 'scratch':
-            return self._result(self._prepared(declared))
+            works = self._prepared(declared)
+            return self._result(works, self._files(declared, works))
         with self.host.lock():
             works = self._prepared(declared)
+            files = self._files(declared, works)
             if not self.request.check_mode:
-                self._make_real([work for work in works if work.plan.operations])
-            return self._result(works)
+                self._make_real([work for work in works if work.plan.operations], files)
+            return self._result(works, files)
 
     def _prepared(self, declared: Mapping[str, Declared]) -> List[Work]:
         self._note_interruption()
         return [self._prepare(family, declared[family], declared) for family in declared]
 
-    def _make_real(self, changing: Sequence[Work]) -> None:
-        if changing:
-            self._apply(changing)
-        else:
-            self.host.end(self.request.name)
+    def _make_real(self, changing: Sequence[Work], files: FilePlan) -> None:
+        try:
+            self.host.stage(files.changes)
+            if changing:
+                self._apply(changing, files)
+            else:
+                self.host.commit(files.changes)
+                self.host.end(self.request.name)
+        except PalisadeError:
+            self.host.discard(files.changes)
+            raise
+        if self.request.state == 'absent':
+            self.host.remove_boot_files(files.boot_files)
+            self.host.remove_directory()
 
     def _note_interruption(self) -> None:
         if self.host.interrupted(self.request.name):
@@ -203,9 +217,24 @@ class _Run:
         if lost:
             self.warnings.append('%s: no rule leads to %s: no packet meets the rules there' % (family, ', '.join(lost)))
 
+    # What outlives a reboot
+
+    def _files(self, declared: Mapping[str, Declared], works: Sequence[Work]) -> FilePlan:
+        request = self.request
+        persistence = Persistence(self.host, self.ownership, declared_families(request.families), self.warnings)
+        if request.state == 'absent':
+            return persistence.absent()
+        goals = {work.family: work.goals for work in works}
+        if not request.persist:
+            persistence.unwanted(declared, goals)
+            return FilePlan()
+        live = {work.family: work.live for work in works}
+        closed = persistence.closed_sections(request.fallback, declared, request.rehearsal, request.check_mode, live)
+        return persistence.present(declared, goals, live, closed)
+
     # Going live
 
-    def _apply(self, works: Sequence[Work]) -> None:
+    def _apply(self, works: Sequence[Work], files: FilePlan) -> None:
         self.host.begin(self.request.name)
         texts = self._prime(works)
         try:
@@ -215,6 +244,7 @@ class _Run:
                     raise PalisadeError('%s: the kernel refused what had been rehearsed: %s' % (work.family, words(result.errors)))
             for work in works:
                 self._check_arrival(work)
+            self.host.commit(files.changes)
         except PalisadeError as error:
             self._put_back(works, error)
         self.host.end(self.request.name)
@@ -274,13 +304,18 @@ class _Run:
 
     # What is told
 
-    def _result(self, works: Sequence[Work]) -> Dict[str, Any]:
+    def _result(self, works: Sequence[Work], files: FilePlan) -> Dict[str, Any]:
         operations = [operation for work in works for operation in work.plan.operations]
         modes = {work.rehearsal for work in works}
-        diff = {'diff': [entry for work in works for entry in diff_of(work.plan)]} if self.request.diff_mode else {}
+        more: Dict[str, Any] = {}
+        if self.request.diff_mode:
+            more['diff'] = [entry for work in works for entry in diff_of(work.plan)] + list(files.diff)
+        if self.request.persist and self.request.state == 'present':
+            more['persisted'] = self.host.rule_path(self.request.name, 'rules')
+            more['boot'] = {'unit': self.host.boot_unit()}
         return {
-            **diff,
-            'changed': bool(operations),
+            **more,
+            'changed': bool(operations) or files.changed,
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),
             'rehearsal': next((mode for mode in ('text', 'scratch', 'namespace') if mode in modes), 'none'),

@@ -31,6 +31,7 @@ options:
     description:
       - V(present) makes the live rules as declared.
       - V(absent) removes the ruleset's chains and jumps and gives back the policies that were found at first. Needs O(scope=chains).
+        Its persisted files go too, and with the last persisted ruleset of the host the unit and the loader that the roles install.
     type: str
     choices: [present, absent]
     default: present
@@ -102,6 +103,21 @@ options:
     type: str
     choices: [auto, namespace, scratch, none]
     default: auto
+  persist:
+    description:
+      - Keep the rules under C(/etc/palisade) too, for the loader C(palisade-firewall), which brings them back at boot.
+        The roles install it with a unit for systemd and turn this on.
+      - The files hold only what is ours. They change when the live rules have been read back and are as wanted, each at once,
+        and the version before is kept.
+      - A warning says where no enabled unit would load them.
+    type: bool
+    default: false
+  fallback:
+    description:
+      - What is loaded at boot when none of the persisted rules can be, in the shape of O(tables). With O(profile) it is compiled from the
+        policy (management access, or else ssh as the policy has it, and nothing else that is new).
+      - If left out, nobody new is let in. Loopback, connections of the host's own, IPv6's neighbour discovery and DHCP work.
+    type: dict
   lock_timeout:
     description:
       - How long to wait for another run on the host, and for the xtables lock, in seconds.
@@ -156,6 +172,20 @@ EXAMPLES = r"""
       -A POSTROUTING -o wan0 -j MASQUERADE
       COMMIT
 
+- name: There after a reboot too, and should that fail, ssh from the office
+  palisade.netfilter.iptables_ruleset:
+    src: web.rules
+    persist: true
+    fallback:
+      filter:
+        INPUT:
+          policy: DROP
+          rules:
+            - -i lo -j ACCEPT
+            - -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT
+            - -p icmpv6 -j ACCEPT
+            - -s 192.0.2.0/24 -p tcp --syn --dport 22 -j ACCEPT
+
 - name: As if we had never been there
   palisade.netfilter.iptables_ruleset:
     state: absent
@@ -203,6 +233,20 @@ exact:
   returned: success
   type: bool
   sample: true
+persisted:
+  description: Where the rules are kept for the next boot.
+  returned: when O(persist) is on
+  type: str
+  sample: /etc/palisade/palisade.rules
+boot:
+  description: What loads them there.
+  returned: when O(persist) is on
+  type: dict
+  contains:
+    unit:
+      description: The unit C(palisade-firewall.service). V(enabled), V(disabled), V(missing), or V(no systemd) where it cannot be.
+      type: str
+  sample: {unit: enabled}
 backend:
   description: The backend used, V(nft) or V(legacy).
   returned: success
@@ -234,6 +278,8 @@ def argument_spec() -> dict:
         'foreign': {'type': 'str', 'choices': ['warn', 'refuse', 'keep', 'remove'], 'default': 'warn'},
         'backend': {'type': 'str', 'choices': ['auto', 'nft', 'legacy'], 'default': 'auto'},
         'rehearsal': {'type': 'str', 'choices': ['auto', 'namespace', 'scratch', 'none'], 'default': 'auto'},
+        'persist': {'type': 'bool', 'default': False},
+        'fallback': {'type': 'dict'},
         'lock_timeout': {'type': 'int', 'default': 30},
     }
 
@@ -247,12 +293,13 @@ def main() -> None:
         supports_check_mode=True,
     )
     options = module.params
-    invocation = {'module_args': {key: value for key, value in options.items() if key != 'tables' and len(str(value)) <= LONGEST_ECHO}}
+    echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback') and len(str(value)) <= LONGEST_ECHO}
+    invocation = {'module_args': echo}
     try:
         request = Request(
             name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
             rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
-            tables=options['tables'], content=options['content'])
+            tables=options['tables'], content=options['content'], persist=options['persist'], fallback=options['fallback'])
         if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
             raise PalisadeError('state: present needs one of tables, content, src or profile')
         result = run_ruleset(request, Host(options['backend'], options['lock_timeout']))

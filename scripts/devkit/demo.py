@@ -49,6 +49,20 @@ TRAFFIC = (("ssh", 22, True), ("https", 443, True), ("something else", 8080, Fal
 
 VERDICTS = {True: "answers", False: "no answer"}
 
+LOADER = "/usr/local/sbin/palisade-firewall"
+FILES = "/etc/palisade"
+POWER_CUT = """
+rm -rf /run/palisade
+for program in iptables ip6tables; do
+  for table in $($program-save | sed -n 's/^[*]//p'); do
+    $program-save -t $table | sed -n 's/^:\\([A-Z]*\\) [AD].*/-P \\1 ACCEPT/p' | while read -r policy; do $program -t $table $policy; done
+    $program -t $table -F
+    $program -t $table -X
+  done
+done
+"""
+"""Takes away what a power cut takes away: all rules, the policies of built-in chains, and what is in /run."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Show the job on a throwaway host, or check the hosts of an inventory."""
@@ -57,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         return _check_inventory(arguments)
     begin = time.monotonic()
     say("palisade.netfilter: a server's packet filter, declared, on a throwaway host.\n"
-        "It lives in network namespaces of this machine, whose own firewall is not touched.")
+        "It lives in namespaces of this machine, whose own firewall, /etc and /usr/local are not touched.")
     story = _Story()
     story.tell()
     return story.close(time.monotonic() - begin)
@@ -81,8 +95,8 @@ def _check_inventory(arguments: Sequence[str]) -> int:
     if status != 0:
         say("The check ended with an error, see above. Nothing is changed by a check.")
         return status
-    say("Nothing has been changed. An apply that takes itself back when it cuts you off does not exist yet, nor do rules that\n"
-        "outlive a reboot: try one host first, and keep a console at hand. To apply:\n"
+    say("Nothing has been changed. An apply that takes itself back when it cuts you off does not exist yet, and the rules are there\n"
+        "after a reboot, too: try one host first, and keep a console at hand. To apply:\n"
         f"  ansible-playbook {PLAYBOOK} -i {shlex.quote(arguments[0])} --diff --limit HOST")
     return 0
 
@@ -122,15 +136,15 @@ class _Story:
     def _on_the_host(self) -> None:
         before = self.probe()
         untouched = self.rules()
-        self.step("What would change? Check mode, with a diff: one for each family, rule by rule")
-        foreseen = _diff(self.play("--check", "--diff", changed=1))
-        self.expect("check mode has changed nothing", self.rules() == untouched)
+        self.step("What would change? Check mode, with a diff: the rules of each family, then the files that they are loaded from at boot")
+        foreseen = _diff(self.play("--check", "--diff", changed=2))
+        self.expect("check mode has changed nothing", self.rules() == untouched and not self.installed())
         self.step("Apply it")
-        done = _diff(self.play("--diff", changed=1, hidden=foreseen))
+        done = _diff(self.play("--diff", changed=2, hidden=foreseen))
         self.expect(f"what it did is what check mode foresaw, the {len(done)} lines of diff above", done == foreseen != [])
         self.step("Does it hold? New connections from the client, before and after")
         after = self.probe()
-        self.table(before, after)
+        self.table(before, after, ("before", "after"))
         self.step("The live rules of INPUT, as iptables lists them")
         applied = self.rules()
         for family in self.families:
@@ -139,10 +153,33 @@ class _Story:
         self.step("Once more: a declared state that is there already is left alone")
         self.play("--diff", changed=0)
         self.expect("the second run has changed nothing", self.rules() == applied)
+        self._reboot(untouched, applied)
         self.step("And away with it: state absent, as if it had never been there")
         self.play("-e", "firewall_state=absent", changed=1)
         self.expect("the rules are what they were at first", self.rules() == untouched)
+        self.expect(f"{FILES} and the loader are gone", not self.installed())
         self.expect("everything answers again", set(self.probe()) == {"answers"})
+
+    def _reboot(self, untouched: Sequence[str], applied: Sequence[str]) -> None:
+        self.step("A reboot")
+        say("  A throwaway host cannot be switched off. What a power cut takes away is taken away by hand instead: all rules, all policies,\n"
+            "  /run/palisade. It has no systemd either, so we call the loader ourselves; elsewhere a unit calls it before the network is up.")
+        self.server.run("sh", "-euc", POWER_CUT)
+        self.expect("the rules are gone", self.rules() == untouched)
+        gone = self.probe()
+        say(f"  # {LOADER} boot")
+        status, _text = self.server.show(LOADER, "boot")
+        self.expect("the loader has loaded them", status == 0)
+        self.expect("the rules are what they were before the reboot", self.rules() == applied)
+        self.table(gone, self.probe(), ("without", "loaded"))
+        say(f"  # {LOADER} status")
+        status, _text = self.server.show(LOADER, "status")
+        self.expect("status says that live and persisted rules are the same", status == 0)
+        self.play(changed=0)
+
+    def installed(self) -> bool:
+        """Whether any of our files is on the host."""
+        return self.server.run("sh", "-c", f"ls -d {FILES} {LOADER} 2>/dev/null || true") != ""
 
     def step(self, title: str) -> None:
         self.steps += 1
@@ -156,7 +193,7 @@ class _Story:
 
     def play(self, *options: str, changed: int, hidden: Sequence[str] = ()) -> str:
         """Run the playbook, show what it says but for the lines `hidden`, and expect so many changes."""
-        say(f"  $ ansible-playbook -i {self.inventory.relative_to(ROOT)} {PLAYBOOK} {' '.join(options)}")
+        say(f"  $ ansible-playbook -i {self.inventory.relative_to(ROOT)} {' '.join([str(PLAYBOOK), *options])}")
         program = str(self.venv / "bin" / "ansible-playbook")
         argv = [program, "-i", str(self.inventory), str(ROOT / PLAYBOOK), *options]
         status, text = self.server.show(*argv, hidden=hidden)
@@ -172,15 +209,15 @@ class _Story:
             host.run("ip", "neighbour", "flush", "all")
         return self.client.probe([(SERVER[family], port) for _name, port, _passes in TRAFFIC for family in self.families])
 
-    def table(self, before: Sequence[str], after: Sequence[str]) -> None:
+    def table(self, before: Sequence[str], after: Sequence[str], titles: tuple[str, str]) -> None:
         rows = [(name + (f" (tcp {port})" if port else ""), family, passes) for name, port, passes in TRAFFIC for family in self.families]
-        say(f"  {'':<26}{'':<6}{'before':<12}{'after':<12}declared")
+        say(f"  {'':<26}{'':<6}{titles[0]:<12}{titles[1]:<12}declared")
         for (name, family, passes), first, second in zip(rows, before, after):
             good = first == "answers" and second == VERDICTS[passes]
             say(f"  {name:<26}{family:<6}{first:<12}{second:<12}{'let in' if passes else 'dropped'}{'' if good else '   NOT SO'}")
             self.expectations += 1
             if not good:
-                self.disappointments.append(f"{name} over {family}: {first} before, {second} after")
+                self.disappointments.append(f"{name} over {family}: {first} {titles[0]}, {second} {titles[1]}")
 
     def rules(self) -> list[str]:
         """All rules and policies of the table filter, without counters."""
@@ -197,4 +234,4 @@ class _Story:
 
 def _diff(text: str) -> list[str]:
     """The lines of a playbook's output that are a diff."""
-    return [line for line in text.splitlines() if re.match(r"(---|\+\+\+|@@|[-+]-[A-Z]|[-+]:) ?", line)]
+    return [line for line in text.splitlines() if line.startswith(("-", "+", "@@"))]

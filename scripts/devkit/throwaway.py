@@ -15,8 +15,21 @@ from typing import Collection, Iterator, Mapping, Sequence
 from .shell import SetupError, as_root, environment
 
 WIRE = str(Path(__file__).with_name("wire.py"))
-SET_UP = "mount -t tmpfs run /run && ip link set lo up && echo $$ && exec cat"
-"""Prints its process id and lives as long as its standard input is open, so that nothing stays when we are killed."""
+SET_UP = """
+mount -t tmpfs run /run
+for folder in /etc /usr/local; do
+  mkdir -p /run/overlay$folder/upper /run/overlay$folder/work
+  mount -t overlay overlay -o lowerdir=$folder,upperdir=/run/overlay$folder/upper,workdir=/run/overlay$folder/work $folder
+done
+rm -rf /etc/palisade /etc/rc?.d /etc/runlevels /usr/local/sbin/palisade-firewall
+ip link set lo up
+echo $$
+exec cat
+"""
+"""Prints its process id and lives as long as its standard input is open, so that nothing stays when we are killed.
+
+What is written to its /etc and /usr/local stays in memory, and whatever firewall this machine starts at boot is none of its own.
+"""
 
 CABLE = """
 ip link add eth0 type veth peer name eth0 netns {peer}
@@ -33,13 +46,14 @@ class Host:
         self.variables = {**variables}
 
     def __enter__(self) -> Host:
-        argv = as_root(["unshare", "--net", "--mount", "--propagation", "private", "sh", "-c", SET_UP])
+        argv = as_root(["unshare", "--net", "--mount", "--propagation", "private", "sh", "-euc", SET_UP])
         self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         answer = self._process.stdout.readline().strip()
         if not answer.isdigit():
-            raise SetupError(f"no network namespace can be made here, it takes a machine that allows it: {self._process.stderr.read().strip()}")
+            why = self._process.stderr.read().strip()
+            raise SetupError(f"no throwaway host can be made here, it takes a machine that allows namespaces and overlays: {why}")
         self.pid = int(answer)
         return self
 

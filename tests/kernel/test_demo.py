@@ -40,6 +40,8 @@ def test_the_diff_comes_once_and_for_both_families(output: str) -> None:
     for family in ("ipv4", "ipv6"):
         assert output.count(f"--- {family} filter (live)") == 1
     assert output.count("    +-N palisade-INPUT") == 2
+    assert output.count("    +++ /etc/palisade/palisade.closed") == 1
+    assert output.count("    +*filter") == 2
 
 
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
@@ -55,7 +57,15 @@ def test_the_live_rules_are_shown(output: str) -> None:
 
 
 def test_the_runs_change_once_then_nothing_then_all_back(output: str) -> None:
-    assert re.findall(r"^    demo +: .*?changed=(\d)", output, re.MULTILINE) == ["1", "1", "0", "1"]
+    assert re.findall(r"^    demo +: .*?changed=(\d)", output, re.MULTILINE) == ["2", "2", "0", "0", "1"]
+
+
+def test_the_rules_outlive_a_reboot(output: str) -> None:
+    reboot = output[output.index(" A reboot\n") : output.index(" And away with it")]
+    assert "palisade-firewall: palisade: loaded /etc/palisade/palisade.rules " in reboot
+    assert re.search(r"^  something else \(tcp 8080\) IPv6  answers +no answer ", reboot, re.MULTILINE), reboot
+    assert "  ok: the rules are what they were before the reboot\n" in reboot
+    assert reboot.count("same as persisted") >= 2
 
 
 def test_an_inventory_is_checked_and_nothing_changes(host: Host, tmp_path: Path) -> None:

@@ -189,6 +189,6 @@ def test_the_module_waits_for_the_loader(ready: Host) -> None:
 
 
 def test_two_loads_at_once_end_in_one_set(new_host: NewHost, ready: Host) -> None:
-    runs = [ready.start(LOADER, "boot") for _ in range(4)]
+    runs = [ready.start(LOADER, "boot") for _number in range(4)]
     assert [(process.communicate()[0], process.returncode) for process in runs] == [("", 0)] * 4
     assert live(ready) == loaded_alone(new_host(), SECTIONS)

@@ -224,7 +224,7 @@ def test_a_policy_and_the_word_of_what_was_before(
     section = f"*filter\n:palisade-INPUT - [0:0]\n#hook INPUT last {declared}\n-A palisade-INPUT -i lo -j ACCEPT\nCOMMIT\n"
     ours = {"ipv4": section if declared else "*mangle\nCOMMIT\n"}
     put(host, "rules", persisted(ours, backend=host.backend, asked=["ipv4"]))
-    for _ in range(2):
+    for _again in range(2):
         boot(host)
         assert policies(host.save())["INPUT"] == policy_then
         words = [rule.split("--comment ")[1].split(" -j")[0].strip('"') for rule in hook(host) if "palisade" in rule]

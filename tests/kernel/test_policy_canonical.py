@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy import CompiledPolicy, compile_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import limit_match
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import rate
@@ -60,12 +60,12 @@ POLICIES: dict[str, dict[str, Any]] = {
 }
 
 
-def tables(policy: dict[str, Any]) -> dict[str, Any]:
-    return compile_policy("server", policy).tables
+def compiled(policy: dict[str, Any]) -> CompiledPolicy:
+    return compile_policy("server", policy)
 
 
-def golden_tables(name: str) -> dict[str, Any]:
-    return tables(read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8"))).policy)
+def golden(name: str) -> CompiledPolicy:
+    return compiled(read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8"))).policy)
 
 
 def compiled_rules(text: str, family: str) -> list[str]:
@@ -88,13 +88,19 @@ def check(host: Host, family: str, declared: dict[str, Any]) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", NAMES)
 def test_golden_rules_are_saved_as_they_are_written(host: Host, family: str, name: str) -> None:
-    check(host, family, golden_tables(name))
+    check(host, family, golden(name).tables)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("name", NAMES)
+def test_the_closed_fallback_is_saved_as_it_is_written(host: Host, family: str, name: str) -> None:
+    check(host, family, golden(name).fallback)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", POLICIES)
 def test_rules_are_saved_as_they_are_written(host: Host, family: str, name: str) -> None:
-    check(host, family, tables(POLICIES[name]))
+    check(host, family, compiled(POLICIES[name]).tables)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -107,7 +113,7 @@ def test_rates_are_saved_as_they_are_written(host: Host, family: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_unchanged_host_needs_no_rehearsal(host: Host, name: str) -> None:
-    declared = golden_tables(name)
+    declared = golden(name).tables
     assert host.apply(tables=declared).changed
     again = host.apply(tables=declared)
     assert not again.changed, again.plan
@@ -116,4 +122,4 @@ def test_an_unchanged_host_needs_no_rehearsal(host: Host, name: str) -> None:
 
 def test_gre_loads_without_etc_protocols(host: Host) -> None:
     host.run("mount", "--bind", "/dev/null", "/etc/protocols")
-    check(host, "ipv4", tables({"services": {"tunnel": {"protocols": ["gre", "esp", "ah"]}}}))
+    check(host, "ipv4", compiled({"services": {"tunnel": {"protocols": ["gre", "esp", "ah"]}}}).tables)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -108,6 +108,14 @@ def connect(client: Host, family: str, port: int) -> str:
     return client.run(sys.executable, "-c", CONNECT.format(to=SERVER[family], port=port)).stdout.strip()
 
 
+def accepting(client: Host, family: str, ports: Sequence[int]) -> set[int]:
+    """Try all the ports at once: silence takes its time."""
+    with ExitStack() as stack:
+        code = {port: CONNECT.format(to=SERVER[family], port=port) for port in ports}
+        tries = {port: stack.enter_context(client.start(sys.executable, "-c", code[port])) for port in ports}
+        return {port for port, process in tries.items() if process.communicate()[0] == "accepted\n"}
+
+
 def send_segment(client: Host, port: int, flags: int) -> None:
     code = SEGMENT.format(source=CLIENT["ipv4"], to=SERVER["ipv4"], port=port, flags=flags)
     client.run(sys.executable, "-c", code)
@@ -199,6 +207,48 @@ def test_management_gets_in_whatever_the_rest_says(host: Host, client: Host) -> 
         assert connect(client, "ipv4", 2222) == "accepted"
         assert connect(client, "ipv6", 2222) == "silence"
         assert hits(host, "firewall_management") > 0
+
+
+ELSEWHERE = ["203.0.113.0/24", "2001:db8:1::/48"]
+#: What the services say, which port is managed from where, and which of the ports then answer on the closed fallback.
+FALLBACKS: dict[str, tuple[dict[str, Any], dict[str, Any], set[int]]] = {
+    "nothing set": ({}, {}, {22}),
+    "ssh elsewhere": ({"ssh": {"ports": 2222}}, {}, {2222}),
+    "ssh for others": ({"ssh": {"from": ELSEWHERE}}, {}, set()),
+    "refused to this client": ({"bad": {"ports": 22, "from": [*CLIENT.values()], "action": "drop"}}, {}, set()),
+    "by another name": ({"ssh": {"state": "absent"}, "jump": {"ports": "20-2222"}}, {}, {22}),
+    "not offered": ({"ssh": {"state": "absent"}}, {}, set()),
+    "management": ({"ssh": {}}, {"from": [*CLIENT.values()], "port": 2222}, {2222}),
+    "management of others": ({"ssh": {}}, {"from": ELSEWHERE}, set()),
+}
+
+
+@pytest.mark.parametrize("name", FALLBACKS)
+def test_the_closed_fallback_lets_in_management_and_nothing_else(host: Host, client: Host, name: str) -> None:
+    services, management, expected = FALLBACKS[name]
+    ports = (22, 23, 443, 2222)
+    policy = {"services": {"https": {}, "web": {"ports": [23, 443]}, **services}, "management": management}
+    with listening(host, *ports):
+        assert accepting(client, "ipv4", ports) == set(ports)
+        host.apply(tables=compile_policy("server", policy).fallback)
+        for family in FAMILIES:
+            assert accepting(client, family, ports) == expected
+    for family in FAMILIES:
+        assert not pings(client, family, 3)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_the_closed_fallback_connections_live_on_and_neighbours_are_found(host: Host, client: Host, family: str) -> None:
+    host.iptables("-t", "mangle", "-A", "PREROUTING", "-m", "conntrack", "--ctstate", "NEW", family=family)
+    with listening(host, 22, 9999), client.start(sys.executable, "-c", TALK.format(to=SERVER[family], port=9999)) as talk:
+        assert say(talk, "before") == "before"
+        host.apply(tables=compile_policy("server", {}).fallback)
+        assert connect(client, family, 9999) == "silence"
+        for member in (host, client):
+            member.run("ip", "neighbour", "flush", "all")
+        assert say(talk, "after") == "after"
+        assert connect(client, family, 22) == "accepted"
+        talk.kill()
 
 
 @pytest.mark.parametrize("family", FAMILIES)

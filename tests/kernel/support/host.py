@@ -149,13 +149,12 @@ class Host:
         return {family: without_empty_tables(without_policy_counters(text)) for family, text in self.snapshot().items()}
 
     def start_module(
-        self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = ()
+        self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = (), runner: str = "module_process.py"
     ) -> subprocess.Popen[str]:
-        """Start iptables_ruleset on the host; `through` is a command that starts it, such as setpriv."""
+        """Start iptables_ruleset on the host; `through` is a command that starts it, such as setpriv, and `runner` a file beside this one."""
         arguments = {"backend": self.backend, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
-        runner = Path(__file__).with_name("module_process.py")
         process = self.start(
-            *through, sys.executable, str(runner), str(COLLECTIONS), "iptables_ruleset", PID_FILE
+            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), "iptables_ruleset", PID_FILE
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))

@@ -63,6 +63,7 @@ def one_rule(port: int, hook: str = "INPUT") -> dict[str, str]:
 PREVIOUS = one_rule(1003)
 CLOSED = one_rule(1004)
 
+
 def persisted(
     sections: Mapping[str, str],
     *,

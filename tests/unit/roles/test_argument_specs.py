@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import FINALS
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import FAMILIES
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import known_variables
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import MANAGERS, known_variables
 from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import PROFILES
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
@@ -46,3 +47,15 @@ def test_choices() -> None:
     engine = options("firewall")
     assert tuple(engine["firewall_final"]["choices"]) == FINALS
     assert engine["firewall_families"]["choices"] == list(FAMILIES)
+
+
+@pytest.mark.parametrize("role", ["firewall", *sorted(PROFILES)])
+def test_every_firewall_manager_is_named(role: str) -> None:
+    description = " ".join(options(role)["firewall_beside"]["description"])
+    assert tuple(sorted(set(re.findall(r"C\(([a-z0-9-]+)\)", description)))) == MANAGERS
+
+
+def test_of_every_firewall_manager_is_told_what_it_does() -> None:
+    told = yaml.safe_load((ROLES / "firewall" / "vars" / "main.yml").read_text(encoding="utf-8"))["__firewall_managers"]
+    assert tuple(sorted(told)) == MANAGERS
+    assert all(set(entry) <= {"does", "switch"} and entry["does"][-1] not in ".\n" for entry in told.values())

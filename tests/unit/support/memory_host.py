@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import AbstractSet, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import AbstractSet, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_kernel import MemoryKernel
 
@@ -22,7 +23,8 @@ class MemoryHost(Host):
 
     may_unshare: whether a rehearsal in a namespace is permitted. cannot_run: what every rehearsal fails with. before and after:
     called around every restore with its number (from 1), family and text; they may raise KilledError, and `before` may return a
-    Result that stands for a failure.
+    Result that stands for a failure. files: path → text, with '?' in front of the path for one that is staged; distrusted: path → why it
+    is not read. at_file: called before every step of a change of files, as ('stage', path) or ('commit', path); it may raise.
     """
 
     def __init__(self, backend: str = 'nft', *, may_unshare: bool = True, families: Sequence[str] = ('ipv4', 'ipv6')) -> None:
@@ -39,6 +41,13 @@ class MemoryHost(Host):
         self.cannot_run = ''
         self.is_remote = False
         self.busy = False
+        self.files: Dict[str, str] = {}
+        self.distrusted: Dict[str, str] = {}
+        self.at_file: Optional[Callable[[str, str], None]] = None
+        self.read_only = ''
+        self.modules: Set[str] = set()
+        self.unit = 'enabled'
+        self.time = 0
         self._locked = False
         self._journals: Set[str] = set()
         self._restores = 0
@@ -126,6 +135,68 @@ class MemoryHost(Host):
 
     def end(self, name: str) -> None:
         self._journals.discard(name)
+
+    def rule_file(self, name: str, kind: str) -> Tuple[str, str]:
+        path = self.rule_path(name, kind)
+        problem = self.distrusted.get(path, '' if path in self.files else 'is not there')
+        return ('', problem) if problem else (self.files[path], '')
+
+    def rule_files(self, name: str) -> List[str]:
+        return [path for path in self.files if path.startswith('%s/%s.' % (self.directory, name))]
+
+    def persisted_names(self) -> List[str]:
+        return sorted({path.rpartition('/')[2].rpartition('.')[0] for path in self.files if path.startswith(self.directory)})
+
+    def now(self) -> str:  # type: ignore[override]
+        self.time += 1
+        return '2026-01-01T00:00:%02dZ' % self.time
+
+    def text_of(self, path: str) -> str:  # type: ignore[override]
+        return self.files.get(path, '')
+
+    def loadable_modules(self, names: AbstractSet[str]) -> AbstractSet[str]:  # type: ignore[override]
+        return self.modules & names
+
+    def boot_unit(self) -> str:  # type: ignore[override]
+        return self.unit
+
+    def boot_files(self) -> List[str]:  # type: ignore[override]
+        return ['/the/unit', '/the/loader'] if self.unit == 'enabled' else []
+
+    def check_writable(self, paths: Sequence[str]) -> None:
+        if self.read_only and any(path.startswith(self.read_only) for path in paths):
+            raise PalisadeError('%s is read-only' % self.read_only)
+
+    def stage(self, changes: Sequence[FileChange]) -> None:
+        assert self._locked, 'a change outside of the lock'
+        for change in changes:
+            self._step('stage', change.path)
+            if change.text is not None:
+                self.files['?' + change.path] = change.text
+
+    def commit(self, changes: Sequence[FileChange]) -> None:
+        assert self._locked, 'a change outside of the lock'
+        for change in changes:
+            self._step('commit', change.path)
+            self.distrusted.pop(change.path, None)
+            if change.text is None:
+                self.files.pop(change.path, None)
+            else:
+                self.files[change.path] = self.files.pop('?' + change.path)
+
+    def discard(self, changes: Sequence[FileChange]) -> None:  # type: ignore[override]
+        for change in changes:
+            self.files.pop('?' + change.path, None)
+
+    def remove_boot_files(self, paths: Sequence[str]) -> None:
+        self.unit = 'missing' if paths else self.unit
+
+    def remove_directory(self) -> None:
+        self.calls.append('remove the directory')
+
+    def _step(self, what: str, path: str) -> None:
+        if self.at_file:
+            self.at_file(what, path)
 
     def _run(self, argv: Sequence[str], text: str = '', keep: Sequence[int] = (), **environment: str) -> Result:
         raise AssertionError('the fake host was asked to run %s' % ' '.join(argv))

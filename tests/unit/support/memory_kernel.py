@@ -176,7 +176,7 @@ _FREE_TEXT = ('--comment', '--log-prefix')
 _SAME = {'--jump': '-j', '--goto': '-g', '--protocol': '-p', '--source': '-s', '--src': '-s', '--destination': '-d', '--dst': '-d',
          '--in-interface': '-i', '--out-interface': '-o'}
 _TAKEN = ('-j', '-g', '-p', '-s', '-d', '-i', '-o', '-m', '--comment', '--log-prefix', '--dport', '--sport', '--ctstate', '--state', '--reject-with',
-          '--timeout', '--label', '--match-set', '--nfacct-name')
+          '--timeout', '--label', '--match-set', '--nfacct-name', '--icmpv6-type', '--hl-eq')
 
 
 def spelled(family: str, words: Sequence[str]) -> List[str]:
@@ -185,7 +185,7 @@ def spelled(family: str, words: Sequence[str]) -> List[str]:
     ahead = [pair for pair in pairs if pair[0] in ('-s', '-d', '-i', '-o', '-p')]
     ahead.sort(key=lambda pair: '-s -d -i -o -p'.index(pair[0]))
     behind = [pair for pair in pairs if pair not in ahead]
-    if any(option in ('--dport', '--sport') for option, _value in behind) and ('-m', 'tcp') not in behind:
+    if any(option in ('--dport', '--sport') for option, _value in behind) and not {('-m', 'tcp'), ('-m', 'udp')} & set(behind):
         behind.insert(0, ('-m', 'tcp'))
     jumps = [pair for pair in behind if pair[0] in ('-j', '-g')]
     for jump in jumps:

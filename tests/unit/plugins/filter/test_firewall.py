@@ -25,8 +25,10 @@ def read(connection: str = "ssh", port: Any = 22, **variables: Any) -> dict[str,
 
 
 def test_a_policy_that_is_right() -> None:
-    assert read(firewall_final="drop") == {
+    assert read(firewall_final="drop", firewall_beside=["nftables"]) == {
         "access": "open",
+        "beside": ["nftables"],
+        "persist": True,
         "policy": {"final": "drop", "management": {"port": 22}},
         "problem": "",
         "profile": "server",
@@ -38,6 +40,9 @@ def test_a_policy_that_is_right() -> None:
     [
         ({"firewall_final": "no"}, "firewall_final: 'no' is none of policy, drop, reject"),
         ({"firewall_profile": None}, "firewall_profile: None is no profile (known: server)"),
+        ({"firewall_beside": ["ufv"]}, "firewall_beside: 'ufv' is none of ferm, firehol, firewalld, ip6tables, iptables, "
+         "netfilter-persistent, nftables, shorewall, shorewall6, ufw; did you mean 'ufw'?"),
+        ({"firewall_persist": "perhaps"}, "firewall_persist: true or false is needed, not 'perhaps'"),
         ({"port": "many"}, "firewall_management.port: a whole number is needed, not 'many'"),
     ],
 )

@@ -73,6 +73,11 @@ def test_merging_leaves_the_variables_as_they_were() -> None:
             "firewall_icmp__x: firewall_icmp takes no additions by name; only firewall_services do",
         ),
         ({"firewall_dhcpclient": 1}, "firewall_dhcpclient: unknown variable; did you mean 'firewall_dhcp_client'?"),
+        ({"firewall_persit": 1}, "firewall_persit: unknown variable; did you mean 'firewall_persist'?"),
+        ({"firewall_besides": []}, "firewall_besides: unknown variable; did you mean 'firewall_beside'?"),
+        ({"firewall_persist": "perhaps"}, "firewall_persist: true or false is needed, not 'perhaps'"),
+        ({"firewall_beside": ["firewald"]}, "firewall_beside: 'firewald' is none of ferm, firehol, firewalld, "),
+        ({"firewall_beside": {"ufw": True}}, "firewall_beside: a list is needed, not a dictionary"),
         ({"firewall_services__a": []}, "firewall_services__a: a dictionary is needed, not a list"),
         ({"firewall_services__a": {"web": 80}}, "firewall_services__a.web: a dictionary is needed, not a number"),
         (
@@ -84,6 +89,20 @@ def test_merging_leaves_the_variables_as_they_were() -> None:
 def test_what_is_wrong_is_named(variables: dict[str, Any], message: str) -> None:
     with pytest.raises(PalisadeError, match="^" + re.escape(message)):
         read_variables(variables)
+
+
+@pytest.mark.parametrize(
+    ("variables", "persist", "beside"),
+    [
+        ({}, True, ()),
+        ({"firewall_persist": None, "firewall_beside": None}, True, ()),
+        ({"firewall_persist": "no", "firewall_beside": "nftables"}, False, ("nftables",)),
+        ({"firewall_persist": True, "firewall_beside": ["ufw", "nftables", "ufw"]}, True, ("ufw", "nftables")),
+    ],
+)
+def test_persistence_and_its_neighbours(variables: dict[str, Any], persist: bool, beside: tuple[str, ...]) -> None:
+    read = read_variables(variables)
+    assert (read.persist, read.beside) == (persist, beside)
 
 
 @pytest.mark.parametrize("name", known_variables())

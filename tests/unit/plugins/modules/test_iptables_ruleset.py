@@ -92,7 +92,7 @@ def test_every_example_is_valid(example: Dict[str, Any]) -> None:
 
 
 def test_everything_returned_is_documented_and_the_other_way_round(run: Any) -> None:
-    result = run(tables={'filter': {'INPUT': ['-i lo -j ACCEPT']}}, _ansible_diff=True).result
+    result = run(tables={'filter': {'INPUT': ['-i lo -j ACCEPT']}}, persist=True, _ansible_diff=True).result
     assert set(result) - COMMON == set(RETURN)
     operation, = [operation for operation in result['plan'] if (operation['family'], operation['action']) == ('ipv4', 'append') and
                   operation['chain'] == 'palisade-INPUT']
