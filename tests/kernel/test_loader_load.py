@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -24,8 +25,10 @@ from .support.persisted import (
     put,
 )
 from .support.save_text import chains, policies, rules, sections
+from .support.spellings import SETS, spellings, tables
 
 NewHost = Callable[[], Host]
+DATA = Path(__file__).with_name("data")
 
 JUMP = '-A INPUT -m comment --comment "palisade: policy was ACCEPT" -j palisade-INPUT'
 NAT_JUMP = "-A PREROUTING -m comment --comment palisade -j palisade-PREROUTING"
@@ -310,3 +313,33 @@ def test_ten_thousand_rules_are_loaded_in_seconds(host: Host) -> None:
     boot(host)
     assert len(rules(host.save("ipv6"), chain="palisade-INPUT")) == 10_001
     assert loader(host, "status").returncode == 0
+
+
+def test_a_busy_host_keeps_every_rule_and_counter_of_others(ready: Host) -> None:
+    for family in FAMILIES:
+        ready.restore((DATA / f"busy_host.{family}.rules").read_text(encoding="utf-8"), "--counters", family=family)
+    theirs = foreign(ready)
+    assert len(theirs) > 50
+    for how in ("boot", "reload", "status", "flush"):
+        assert loader(ready, how).returncode == 0
+        assert foreign(ready) == theirs, how
+        if how != "flush":
+            agree(ready)
+
+
+@pytest.mark.parametrize("scope", ["chains", "tables"])
+def test_rules_as_people_write_them_come_back_as_the_kernel_had_them(host: Host, scope: str) -> None:
+    """Persisted by the module, taken out, loaded: quotes, backslashes, signs and all."""
+    install(host)
+    host.run("ipset", "restore", text=SETS)
+    declared = tables(spellings("any", "ipv4"))
+    host.apply(tables=declared, families=["ipv4"], scope=scope, persist=True)
+    before = live(host)
+    assert sum(map(len, before["ipv4"].values())) > 200
+    assert loader(host, "flush").returncode == 0
+    assert live(host) == {family: {} for family in FAMILIES}
+    boot(host)
+    assert live(host) == before
+    shown = loader(host, "status")
+    assert shown.returncode == 0, shown.stdout
+    assert not host.apply(tables=declared, families=["ipv4"], scope=scope, persist=True).changed
