@@ -21,7 +21,9 @@ from .conftest import SWITCH
 
 OTHER = {"nft": "legacy", "legacy": "nft"}
 # As Debian's unit is ordered. It loads a rule into a backend early at boot.
-LOADS_A_RULE = """cat >/etc/systemd/system/netfilter-persistent.service <<'END' && systemctl daemon-reload && systemctl enable --quiet netfilter-persistent
+LOADS_A_RULE = """
+set -e
+cat >/etc/systemd/system/netfilter-persistent.service <<'END'
 [Unit]
 DefaultDependencies=no
 Wants=network-pre.target systemd-modules-load.service local-fs.target
@@ -35,6 +37,8 @@ ExecStart=/usr/sbin/iptables-%s -A INPUT -s 192.0.2.9/32 -j DROP
 [Install]
 WantedBy=multi-user.target
 END
+systemctl daemon-reload
+systemctl enable --quiet netfilter-persistent.service
 """
 
 
