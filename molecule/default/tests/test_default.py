@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 from ansible_collections.palisade.netfilter.molecule.shared.machines import (
-    EACH_SERVER,
     FAMILIES,
     SERVERS,
     address,
     connect,
     machine,
     rules,
+    saved,
     unit_state,
 )
 from testinfra.host import Host
 
 
-@pytest.fixture(params=EACH_SERVER)
+@pytest.fixture(params=SERVERS)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -42,8 +42,7 @@ def peer() -> Host:
 
 
 def test_the_rules_are_in_the_backend_that_the_server_is_on(name: str, server: Host, family: str) -> None:
-    saved = {backend: server.check_output(f"{FAMILIES[family]}-{backend}-save") for backend in ("nft", "legacy")}
-    assert [backend for backend, text in saved.items() if ":palisade-INPUT " in text] == [SERVERS[name]]
+    assert [backend for backend in ("nft", "legacy") if ":palisade-INPUT -" in saved(server, backend)[family]] == [SERVERS[name]]
 
 
 def test_the_default_is_to_drop(server: Host, family: str) -> None:
@@ -75,22 +74,17 @@ def test_nothing_of_a_rehearsal_is_left(server: Host, family: str) -> None:
     assert "palisade~" not in server.check_output(f"{FAMILIES[family]}-save")
 
 
-@pytest.mark.parametrize("port", [22, 443])
-def test_an_offered_port_is_open(server: Host, peer: Host, family: str, port: int) -> None:
-    assert connect(peer, server, family, port) == "open"
-
-
-@pytest.mark.parametrize("port", [8080, 873])
-def test_any_other_port_is_silent(server: Host, peer: Host, family: str, port: int) -> None:
-    assert connect(peer, server, family, port) == "silence"
+def test_offered_ports_are_open_and_any_other_is_silent(server: Host, peer: Host) -> None:
+    wanted = {22: "open", 443: "open", 873: "silence", 8080: "silence"}
+    assert connect(peer, server, *wanted) == {(family, port): met for family in FAMILIES for port, met in wanted.items()}
 
 
 def test_ping_is_answered(server: Host, peer: Host, family: str) -> None:
     assert peer.run(f"ping -c 1 -W 3 {address(server, family)}").rc == 0
 
 
-def test_the_server_reaches_others_and_gets_answers(server: Host, peer: Host, family: str) -> None:
-    assert connect(server, peer, family, 22) == "open"
+def test_the_server_reaches_others_and_gets_answers(server: Host, peer: Host) -> None:
+    assert set(connect(server, peer, 22).values()) == {"open"}
 
 
 @pytest.fixture
@@ -104,8 +98,8 @@ def ban(server: Host, peer: Host, family: str) -> Iterator[None]:
 
 @pytest.mark.usefixtures("ban")
 def test_a_ban_is_met_before_our_rules(server: Host, peer: Host, family: str) -> None:
-    assert connect(peer, server, family, 22) == "silence"
-    assert connect(peer, server, family, 443) == "open"
+    met = connect(peer, server, 22, 443)
+    assert (met[family, 22], met[family, 443]) == ("silence", "open")
 
 
 def test_the_rules_are_kept_for_the_next_boot(server: Host) -> None:
