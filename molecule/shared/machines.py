@@ -105,7 +105,7 @@ def unit_journal(host: Host) -> str:
 
 def reboot(name: str, *, power_cut: bool = False) -> None:
     """Restart a machine's container and wait until all has started: /run and the network namespace, rules with it, are new ones."""
-    subprocess.run(["docker", "restart", "--time", "0" if power_cut else "30", container(name)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["docker", "restart", "-t", "0" if power_cut else "30", container(name)], check=True, stdout=subprocess.DEVNULL)
     up = "systemctl is-system-running --wait | grep -E '^(running|degraded)' && ip -6 -o addr show dev eth0 scope link | grep -v tentative"
     end = time.monotonic() + 60
     while machine(name).run(up).rc != 0:

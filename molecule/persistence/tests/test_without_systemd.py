@@ -45,7 +45,7 @@ def test_the_loader_brings_the_rules_back(name: str) -> None:
     host.check_output(CALL)
     assert saved(host, "nft") == rules
 
-    subprocess.run(["docker", "restart", "--time", "0", container(name)], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["docker", "restart", "-t", "0", container(name)], check=True, stdout=subprocess.DEVNULL)
     assert saved(host, "nft") == {"ipv4": [], "ipv6": []}
     host.check_output(CALL)
     assert saved(host, "nft") == rules
