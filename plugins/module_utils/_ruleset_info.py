@@ -53,11 +53,11 @@ def family_info(family: str, live: Tables, ownership: Ownership, question: Quest
     rules: List[Entry] = []
     others = other_rulesets(live, ownership)
     for table in sorted(live, key=(*BUILTIN_CHAINS, *live).index):
-        if question.tables is not None and table not in question.tables:
+        if question.tables and table not in question.tables:
             continue
         owners = Owners(ownership, others, live[table])
         for chain, data in live[table].items():
-            if question.chains is None or chain in question.chains:
+            if not question.chains or chain in question.chains:
                 place = {'family': family, 'table': table, 'chain': chain}
                 chains.append({**place, **_of_policy(data), 'owner': owners.of_chain(chain), 'rule_count': len(data.rules)})
                 rules.extend(_rules(place, data, owners.of_rules(chain)))

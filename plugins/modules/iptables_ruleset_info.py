@@ -30,13 +30,13 @@ options:
     default: [ipv4, ipv6]
   tables:
     description:
-      - The tables to return. If left out, all that are there. A table that no program has used yet is not there.
+      - The tables to return. If left out or empty, all that are there. A table that no program has used yet is not there.
     type: list
     elements: str
     choices: [filter, nat, mangle, raw, security]
   chains:
     description:
-      - The chains to return, by their live names, such as V(INPUT) or V(palisade-INPUT). If left out, all that are there.
+      - The chains to return, by their live names, such as V(INPUT) or V(palisade-INPUT). If left out or empty, all that are there.
       - A chain that is not there is not in the result either; that is no error.
     type: list
     elements: str
@@ -64,6 +64,7 @@ seealso:
 """
 
 EXAMPLES = r"""
+# By hand (ANSIBLE_CALLBACK_RESULT_FORMAT=yaml makes it shorter):
 # ansible web1.example.org -b -m palisade.netfilter.iptables_ruleset_info -a 'families=ipv4 chains=INPUT'
 - name: Read all there is
   palisade.netfilter.iptables_ruleset_info:

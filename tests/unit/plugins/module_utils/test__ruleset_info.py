@@ -34,7 +34,7 @@ BOTH = ('ipv4', 'ipv6')
 OURS = Ownership('palisade', 'chains')
 
 #: chain, rule, whose it is. Each chain of the filter table that is named here is there.
-OWNERS = [
+OWNERS = (
     ('INPUT', '-p tcp -m multiport --dports 22 -j f2b-sshd', 'fail2ban'),
     ('INPUT', '-m comment --comment palisade -j palisade-INPUT', 'palisade'),
     ('INPUT', '-m comment --comment "palisade: policy was ACCEPT" -j palisade-INPUT', 'palisade'),
@@ -66,7 +66,7 @@ OWNERS = [
     ('HAND-MADE', '-i docker0 -j ACCEPT', 'Docker'),
     ('HAND-MADE', '-j palisade-INPUT', None),
     ('palisade2-INPUT', '-j ACCEPT', None),
-]
+)
 
 
 def filter_table(owners: Sequence[Any] = OWNERS) -> Tables:
@@ -186,7 +186,7 @@ FILTER = '*filter\n:INPUT ACCEPT [0:0]\n:DOCKER - [0:0]\n[0:0] -A INPUT -j ACCEP
     (['nat'], ['DOCKER', 'INPUT'], ['nat DOCKER']),
     (['mangle'], None, []),
     (None, ['nowhere'], []),
-    ([], None, []),
+    ([], [], ['filter INPUT', 'filter DOCKER', 'nat PREROUTING', 'nat DOCKER', 'raw PREROUTING']),
 ])
 def test_tables_and_chains_that_were_asked_for(tables: Optional[List[str]], chains: Optional[List[str]], places: List[str]) -> None:
     found = info(parse(RAW + NAT + FILTER, 'test'), tables=tables, chains=chains)

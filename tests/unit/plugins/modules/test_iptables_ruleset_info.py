@@ -24,6 +24,7 @@ NAME = 'palisade.netfilter.iptables_ruleset_info'
 #: What every module may return.
 COMMON = {'changed', 'invocation', 'warnings'}
 
+
 class Ended:
     """How the module ended: its result and its exit status."""
 
