@@ -250,7 +250,6 @@ class Host(HostFiles):
             if self.interrupted(name):
                 os.unlink(self._journal(name))
 
-
     # What outlives a reboot
 
     def remove_boot_files(self, paths: Sequence[str]) -> None:

@@ -9,7 +9,7 @@ import stat
 import time
 from contextlib import contextmanager
 from glob import glob
-from typing import AbstractSet, Callable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 
@@ -26,6 +26,18 @@ class FileChange(NamedTuple):
     path: str
     text: Optional[str]
     mode: int = 0o600
+
+
+class FilePlan(NamedTuple):
+    """What changes, in the order in which it has to; `boot_files` are the unit and the loader, where they go."""
+
+    changes: Sequence[FileChange] = ()
+    diff: Sequence[Dict[str, str]] = ()
+    boot_files: Sequence[str] = ()
+
+    @property
+    def changed(self) -> bool:
+        return bool(self.changes or self.boot_files)
 
 
 class HostFiles:

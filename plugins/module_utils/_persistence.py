@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import Declared, declare_tables
 from ansible_collections.palisade.netfilter.plugins.module_utils._diff import diff_of_lines
@@ -13,7 +13,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._errors import 
 from ansible_collections.palisade.netfilter.plugins.module_utils._family import FAMILIES
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Ownership, TableGoal, table_goal
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange, FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import jump_among
 from ansible_collections.palisade.netfilter.plugins.module_utils._rulefile import (
@@ -41,18 +41,6 @@ CLOSED: Mapping[str, Any] = {'filter': {
 _MODULES_FILE = '/etc/modules-load.d/palisade-firewall.conf'
 _MODULES = {'ipv4': ('ip_tables', 'iptable_%s'), 'ipv6': ('ip6_tables', 'ip6table_%s')}
 _SETS = re.compile(r'--(?:match|add|del|map)-set (\S+)')
-
-
-class FilePlan(NamedTuple):
-    """What changes, in the order in which it has to; `boot_files` are the unit and the loader, where they go."""
-
-    changes: Sequence[FileChange] = ()
-    diff: Sequence[Dict[str, str]] = ()
-    boot_files: Sequence[str] = ()
-
-    @property
-    def changed(self) -> bool:
-        return bool(self.changes or self.boot_files)
 
 
 class Persistence:

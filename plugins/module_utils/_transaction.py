@@ -32,8 +32,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
     unreached_chains,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
-from ansible_collections.palisade.netfilter.plugins.module_utils._persistence import FilePlan, Persistence
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import (
     REBUILD_ABOVE,
     REBUILD_ABOVE_WITHOUT_COUNTERS,
@@ -221,6 +221,11 @@ class _Run:
 
     def _files(self, declared: Mapping[str, Declared], works: Sequence[Work]) -> FilePlan:
         request = self.request
+        if not request.persist and request.state == 'present' and not self.host.rule_files(request.name):
+            return FilePlan()
+        # Imported here: a run that has nothing to do with files shall not wait for it.
+        from ansible_collections.palisade.netfilter.plugins.module_utils._persistence import Persistence
+
         persistence = Persistence(self.host, self.ownership, declared_families(request.families), self.warnings)
         if request.state == 'absent':
             return persistence.absent()

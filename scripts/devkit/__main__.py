@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE]``, ``venv``. Arguments in, exit status out."""
+"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``venv``. Arguments in, exit status out."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ def _arguments() -> argparse.Namespace:
                                            "playbooks/site.yml would change on its servers (--check --diff), and change nothing.")
     show.add_argument("inventory", nargs="?", help="check the hosts of this inventory, and change nothing")
     show.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTION", help="for ansible-playbook, such as --limit HOST or -K")
-    image = commands.add_parser("image", help="build the image of a test machine")
-    image.add_argument("suite", nargs="?", default=groups.SUITE, help="a Debian release (default: %(default)s)")
+    image = commands.add_parser("image", help="build the images of the test machines")
+    image.add_argument("suites", nargs="*", default=groups.SUITES, metavar="SUITE", help=f"a Debian release (default: {', '.join(groups.SUITES)})")
     commands.add_parser("venv", help="make the virtual environment of the tools and print where it is")
     return parser.parse_args()
 
@@ -108,7 +108,7 @@ def _tell(done: GroupReport) -> None:
 def _image(arguments: argparse.Namespace) -> int:
     with (LOGS / "image.log").open("w") as log, engine.ended_afterwards():
         engine.ensure(log)
-        say(groups.test_image(arguments.suite, log))
+        say("\n".join(groups.test_images(arguments.suites, log)))
     return 0
 
 

@@ -9,20 +9,22 @@ import os
 import re
 import shutil
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Callable, Iterator
+from typing import IO, Callable, Iterator, Sequence
 
 from . import engine, machine, report, venvs
 from .report import NotRun, Outcome
-from .shell import CACHE, HOME, INSTANCE, ROOT, SetupError, as_root, environment, output, run
+from .shell import CACHE, HOME, INSTANCE, LOGS, ROOT, SetupError, as_root, environment, output, run
 
 COLLECTION = Path("ansible_collections", "palisade", "netfilter")
-SUITE = "bookworm"
+SUITES = ("bullseye", "bookworm", "trixie")
+"""Debian releases of the test machines: iptables 1.8.7, 1.8.9 and 1.8.11."""
 
 KERNEL_PACKAGES = [
     "openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev",
-    "nfacct", "nfct",
+    "nfacct", "nfct", "busybox",
 ]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
@@ -92,7 +94,7 @@ def _copied() -> Iterator[Path]:
 
 def _typed_folders() -> list[str]:
     inside = Path(".collections") / COLLECTION
-    folders = [*(inside / part for part in ("plugins", "tests")), Path("scripts/devkit")]
+    folders = [*(inside / part for part in ("plugins", "tests", "molecule")), Path("scripts/devkit")]
     return [str(folder) for folder in folders if any((ROOT / folder).rglob("*.py"))]
 
 
@@ -243,31 +245,48 @@ def molecule(log: IO[str]) -> Outcome:
     machine.install_packages(["debootstrap", "debian-archive-keyring", "iptables"], log)
     bench = Bench(log)
     engine.ensure(log)
-    image = os.environ.get("PALISADE_IMAGE") or test_image(SUITE, log)
+    if not os.environ.get("PALISADE_IMAGES"):
+        test_images(SUITES, log)
     outcome = Outcome()
     for scenario in sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")):
-        outcome += _scenario(bench, scenario, image)
+        outcome += _scenario(bench, scenario)
     return outcome or Outcome(not_run=(NotRun("molecule", "there is no scenario"),))
 
 
-def test_image(suite: str, log: IO[str]) -> str:
-    """Return the image of a test machine, built if its recipe changed."""
-    tag = f"palisade-test:{suite}"
-    build = as_root([str(ROOT / "tests" / "images" / "build"), suite, tag])
-    if run(build, log) != 0:
-        raise SetupError(f"the image {tag} could not be built")
-    return tag
+def test_images(suites: Sequence[str], log: IO[str]) -> list[str]:
+    """Return the images of test machines, those built whose recipe changed: two at a time, each with a log of its own."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        built = dict(zip(suites, pool.map(_build_image, suites)))
+    for suite, good in built.items():
+        if not good:
+            log.write(_image_log(suite).read_text(errors="replace"))
+            raise SetupError(f"the image {_image(suite)} could not be built, see {_image_log(suite)}")
+    return [_image(suite) for suite in suites]
+
+
+def _build_image(suite: str) -> bool:
+    env = environment()
+    with _image_log(suite).open("w") as log:
+        return run(as_root([str(ROOT / "tests" / "images" / "build"), suite, _image(suite)], env), log, env=env) == 0
+
+
+def _image(suite: str) -> str:
+    return f"palisade-test:{suite}"
+
+
+def _image_log(suite: str) -> Path:
+    return LOGS / f"image-{suite}.log"
 
 
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify")
 OPTIONAL_STEPS = {"prepare": "prepare.yml", "side-effect": "side_effect.yml"}
 
 
-def _scenario(bench: Bench, scenario: str, image: str) -> Outcome:
+def _scenario(bench: Bench, scenario: str) -> Outcome:
     """Take a scenario's steps one by one, so that each counts; stop at the first that fails, destroy whatever happened."""
     folder = ROOT / "molecule" / scenario
     steps = [name for name in STEPS if name not in OPTIONAL_STEPS or (folder / OPTIONAL_STEPS[name]).is_file()]
-    env = {"PALISADE_IMAGE": image, "PALISADE_INSTANCE": INSTANCE, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
+    env = {"PALISADE_INSTANCE": INSTANCE, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
 
     def step(name: str) -> bool:
         argv = as_root([str(bench.venv / "bin" / "molecule"), name, "--scenario-name", scenario], {**bench.env, **env})

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from .support.host import FAMILIES, Host
+from .support.host import FAMILIES, SHIMS, Host
 from .support.persisted import CLOSED, ETC, KINDS, PREVIOUS, RUN, SECTIONS, boot, install, last_load, live, loaded_alone, loader, persisted, put
 from .support.save_text import policies, rules
 
@@ -262,6 +262,33 @@ def test_without_comments_the_policies_are_left(host: Host) -> None:
     assert failed_with(host, "without connection tracking, was refused") == "built-in"
     for family in FAMILIES:
         assert policies(host.save(family)) == {"INPUT": "DROP", "FORWARD": "DROP", "OUTPUT": "ACCEPT"}
+
+
+#: Tools that do not work: each by itself may not leave a host open.
+BROKEN = {
+    "awk": "exit 2",
+    "awk, once it has begun": "echo '*filter'; exit 2",
+    "sed": "exit 1",
+    "grep": "exit 2",
+    "stat": "exit 1",
+    "cat": "exit 1",
+    "sha256sum": "exit 127",
+    "sort": "exit 127",
+    "date": "exit 1",
+    "mkdir": "exit 1",
+    "mv": "exit 1",
+    "tr": "exit 127",
+}
+
+
+@pytest.mark.parametrize("tool", BROKEN)
+def test_a_broken_tool_does_not_leave_the_host_open(host: Host, tool: str) -> None:
+    fill(host)
+    host.run("sh", "-euc", f"cat > {SHIMS}/tool; chmod 755 {SHIMS}/tool; mv {SHIMS}/tool {SHIMS}/$1", "sh", tool.split(",")[0],
+             text=f"#!/bin/sh\n{BROKEN[tool]}\n")
+    done = loader(host, "boot")
+    for family in FAMILIES:
+        assert policies(host.save(family))["INPUT"] == "DROP", done.stderr
 
 
 def test_where_nothing_can_be_closed_it_is_said_loudly(host: Host) -> None:

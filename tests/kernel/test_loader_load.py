@@ -4,12 +4,12 @@
 """What is persisted is loaded whatever stands there: one jump, at its place, and nothing of anybody else is touched."""
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from .support.host import FAMILIES, Host
+from .support.host import FAMILIES, SHIMS, Host
 from .support.persisted import (
     PREVIOUS,
     SECTIONS,
@@ -25,8 +25,10 @@ from .support.persisted import (
     put,
 )
 from .support.save_text import chains, policies, rules, sections
+from .support.spellings import SETS, spellings, tables
 
 NewHost = Callable[[], Host]
+DATA = Path(__file__).with_name("data")
 
 JUMP = '-A INPUT -m comment --comment "palisade: policy was ACCEPT" -j palisade-INPUT'
 NAT_JUMP = "-A PREROUTING -m comment --comment palisade -j palisade-PREROUTING"
@@ -225,7 +227,7 @@ def test_a_policy_and_the_word_of_what_was_before(
     section = f"*filter\n:palisade-INPUT - [0:0]\n#hook INPUT last {declared}\n-A palisade-INPUT -i lo -j ACCEPT\nCOMMIT\n"
     ours = {"ipv4": section if declared else "*mangle\nCOMMIT\n"}
     put(host, "rules", persisted(ours, backend=host.backend, asked=["ipv4"]))
-    for _ in range(2):
+    for _again in range(2):
         boot(host)
         assert policies(host.save())["INPUT"] == policy_then
         words = [rule.split("--comment ")[1].split(" -j")[0].strip('"') for rule in hook(host) if "palisade" in rule]
@@ -279,22 +281,28 @@ def test_a_section_without_a_table_takes_ours_away(ready: Host) -> None:
     assert live(ready) == {family: {} for family in FAMILIES}
 
 
+#: Shells, and the tools that come with them instead of the host's own.
 SHELLS = {
-    "bash": ["bash", "--posix"],
-    "dash": ["dash"],
-    "busybox": ["busybox", "sh"],
+    "bash": ("bash --posix", ""),
+    "dash": ("dash", ""),
+    "busybox": ("busybox sh", "awk cat date grep head id mkdir mv rm sed sha256sum sleep sort stat tr wc"),
 }
 
 
-@pytest.mark.parametrize("shell", SHELLS)
-def test_other_shells_do_the_same(new_host: NewHost, ready: Host, shell: str) -> None:
-    if shutil.which(SHELLS[shell][0]) is None:
-        pytest.skip(f"{shell} is not on this machine")
-    done = loader(ready, "boot", through=SHELLS[shell])
+@pytest.mark.parametrize(("shell", "tools"), SHELLS.values(), ids=SHELLS)
+def test_other_shells_do_the_same(new_host: NewHost, ready: Host, shell: str, tools: str) -> None:
+    ready.run("sh", "-euc", f"for tool in {tools}; do ln -s $(command -v busybox) {SHIMS}/$tool; done")
+    done = loader(ready, "boot", through=shell.split())
     assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
     assert live(ready) == loaded_alone(new_host(), SECTIONS)
+    shown = loader(ready, "status", through=shell.split())
+    assert (shown.returncode, shown.stderr) == (0, ""), shown.stdout
     put(ready, "rules", "broken")
-    assert loader(ready, "boot", through=SHELLS[shell]).returncode == 1
+    done = loader(ready, "boot", through=shell.split())
+    assert done.returncode == 1
+    assert "does not begin as a file of ours does" in done.stderr
+    assert "loaded from: built-in" in done.stderr
+    assert policies(ready.save("ipv6"))["FORWARD"] == "DROP"
 
 
 def test_ten_thousand_rules_are_loaded_in_seconds(host: Host) -> None:
@@ -305,3 +313,33 @@ def test_ten_thousand_rules_are_loaded_in_seconds(host: Host) -> None:
     boot(host)
     assert len(rules(host.save("ipv6"), chain="palisade-INPUT")) == 10_001
     assert loader(host, "status").returncode == 0
+
+
+def test_a_busy_host_keeps_every_rule_and_counter_of_others(ready: Host) -> None:
+    for family in FAMILIES:
+        ready.restore((DATA / f"busy_host.{family}.rules").read_text(encoding="utf-8"), "--counters", family=family)
+    theirs = foreign(ready)
+    assert len(theirs) > 50
+    for how in ("boot", "reload", "status", "flush"):
+        assert loader(ready, how).returncode == 0
+        assert foreign(ready) == theirs, how
+        if how != "flush":
+            agree(ready)
+
+
+@pytest.mark.parametrize("scope", ["chains", "tables"])
+def test_rules_as_people_write_them_come_back_as_the_kernel_had_them(host: Host, scope: str) -> None:
+    """Persisted by the module, taken out, loaded: quotes, backslashes, signs and all."""
+    install(host)
+    host.run("ipset", "restore", text=SETS)
+    declared = tables(spellings("any", "ipv4"))
+    host.apply(tables=declared, families=["ipv4"], scope=scope, persist=True)
+    before = live(host)
+    assert sum(map(len, before["ipv4"].values())) > 200
+    assert loader(host, "flush").returncode == 0
+    assert live(host) == {family: {} for family in FAMILIES}
+    boot(host)
+    assert live(host) == before
+    shown = loader(host, "status")
+    assert shown.returncode == 0, shown.stdout
+    assert not host.apply(tables=declared, families=["ipv4"], scope=scope, persist=True).changed

@@ -79,15 +79,18 @@ def ssh_client(host: Host, directory: Path) -> Iterator[Sequence[str]]:
         client.communicate()
 
 
-def play(inside: Sequence[str], directory: Path, family: str, tasks: list[dict[str, object]]) -> subprocess.CompletedProcess[str]:
+def play(
+    inside: Sequence[str], directory: Path, family: str, tasks: list[dict[str, object]], variables: str = ""
+) -> subprocess.CompletedProcess[str]:
     """Run a playbook of these tasks against the host, in one kept SSH connection."""
-    (directory / "inventory").write_text(INVENTORY.format(address=ADDRESSES[family][0], directory=directory, python=sys.executable))
+    inventory = INVENTORY.format(address=ADDRESSES[family][0], directory=directory, python=sys.executable)
+    (directory / "inventory").write_text(f"{inventory}[all:vars]\n{variables}\n")
     (directory / "play.yml").write_text(json.dumps([{"hosts": "host", "gather_facts": False, "tasks": tasks}]))
     environment = {
         **os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_TIMEOUT": "15", "ANSIBLE_REMOTE_TMP": str(directory / "tmp"),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": str(directory / "cp"),
         "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=3 -o ServerAliveCountMax=2",
-        "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0",
+        "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0", "ANSIBLE_BECOME_ALLOW_SAME_USER": "1",
     }
     return subprocess.run(
         [*inside, "timeout", "120", str(ANSIBLE), "-i", str(directory / "inventory"), str(directory / "play.yml")],
@@ -120,3 +123,44 @@ def test_the_session_is_cut_without_the_priming(host: Host, tmp_path: Path) -> N
         done = play(inside, tmp_path, "ipv4", [ping, load, ping])
     assert "UNREACHABLE" in done.stdout or done.returncode == 124, done.stdout
     assert ":INPUT DROP" in host.save()
+
+
+#: Takes the options that Ansible gives sudo, and drops the variable that sudo drops.
+SUDO = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do [ "$1" != -u ] || shift; shift; done
+unset SSH_CONNECTION
+exec "$@"
+"""
+BY_SUDO = "ansible_become=true\nansible_become_exe=/usr/local/bin/sudo"
+ELSEWHERE = ["203.0.113.0/24", "2001:db8::/32"]
+
+
+def role(host: Host, **variables: object) -> dict[str, object]:
+    """Return the task that applies the role server to a host that has a sudo."""
+    host.run("sh", "-euc", "cat > /usr/local/bin/sudo; chmod +x /usr/local/bin/sudo; rm -rf /etc/rc?.d", text=SUDO)
+    return {"ansible.builtin.include_role": {"name": "palisade.netfilter.server"}, "vars": {"firewall_backend": host.backend, **variables}}
+
+
+@pytest.mark.parametrize("family", ADDRESSES)
+def test_the_role_knows_where_it_comes_from_though_sudo_does_not(host: Host, tmp_path: Path, family: str) -> None:
+    with ssh_client(host, tmp_path) as inside:
+        done = play(inside, tmp_path, family, [role(host, firewall_services={"ssh": {"from": ELSEWHERE}})], BY_SUDO)
+    assert f"Nothing in the policy lets {ADDRESSES[family][1]} back in" in done.stdout, done.stdout + done.stderr
+    assert host.save() == ""
+    assert host.run("ls", "/etc/palisade", check=False).returncode != 0
+
+
+def test_on_the_closed_fallback_the_operator_comes_back(host: Host, tmp_path: Path) -> None:
+    """The host has booted with its rules torn: the next run gets in by management, and puts all right."""
+    management = {"from": [client for _ours, client, _length in ADDRESSES.values()]}
+    apply = role(host, firewall_services={"ssh": {"state": "absent"}}, firewall_management=management)
+    with ssh_client(host, tmp_path) as inside:
+        done = play(inside, tmp_path, "ipv4", [apply], BY_SUDO)
+        assert done.returncode == 0, done.stdout + done.stderr
+        host.run("sh", "-c", "for f in /etc/palisade/palisade.rules /etc/palisade/palisade.good; do echo torn > $f; done")
+        assert host.run("/usr/local/sbin/palisade-firewall", "boot", check=False).returncode == 1
+        assert "firewall_logging" not in host.save()
+        again = play(inside, tmp_path, "ipv6", [apply], BY_SUDO)
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "changed=1" in again.stdout
+    assert "firewall_logging" in host.save()

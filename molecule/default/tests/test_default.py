@@ -1,64 +1,48 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A server as its neighbour meets it, and as its own iptables shows it. Only reads, but for one ban that is lifted again."""
+"""Servers as their neighbour meets them, and as their own iptables shows them. Only reads, but for one ban that is lifted again."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
-import testinfra
+from ansible_collections.palisade.netfilter.molecule.shared.machines import (
+    FAMILIES,
+    SERVERS,
+    address,
+    connect,
+    machine,
+    rules,
+    saved,
+    unit_state,
+)
 from testinfra.host import Host
 
-INSTANCE = os.environ.get("PALISADE_INSTANCE", "local")
-IPTABLES = {"ipv4": "iptables", "ipv6": "ip6tables"}
 
-CONNECT = """
-import socket, sys
-try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=3).close()
-except socket.timeout:
-    print("silence")
-except ConnectionRefusedError:
-    print("refused")
-else:
-    print("open")
-"""
+@pytest.fixture(params=SERVERS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-@pytest.fixture(scope="module")
-def server() -> Host:
-    return testinfra.get_host(f"docker://server-{INSTANCE}")
+@pytest.fixture
+def server(name: str) -> Host:
+    return machine(name)
 
 
-@pytest.fixture(scope="module")
-def peer() -> Host:
-    return testinfra.get_host(f"docker://peer-{INSTANCE}")
-
-
-@pytest.fixture(params=sorted(IPTABLES))
+@pytest.fixture(params=sorted(FAMILIES))
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def rules(server: Host, family: str, chain: str) -> list[str]:
-    """Return a chain of the filter table as the host's own iptables lists it."""
-    return server.check_output(f"{IPTABLES[family]} -w -t filter -S {chain}").splitlines()
+@pytest.fixture(scope="module")
+def peer() -> Host:
+    return machine("peer")
 
 
-def address(host: Host, family: str) -> str:
-    """Return the host's address on the wire between the two; for IPv6 the one that needs no configuration."""
-    scope = "-4 addr show dev eth0 scope global" if family == "ipv4" else "-6 addr show dev eth0 scope link"
-    words = host.check_output(f"ip -o {scope}").split()
-    return words[3].split("/")[0]
-
-
-def connect(peer: Host, server: Host, family: str, port: int) -> str:
-    """Return what a new connection from the peer meets: open, refused or silence."""
-    zone = "%eth0" if family == "ipv6" else ""
-    return peer.check_output("python3 -c %s %s %s", CONNECT, address(server, family) + zone, str(port)).strip()
+def test_the_rules_are_in_the_backend_that_the_server_is_on(name: str, server: Host, family: str) -> None:
+    assert [backend for backend in ("nft", "legacy") if ":palisade-INPUT -" in saved(server, backend)[family]] == [SERVERS[name]]
 
 
 def test_the_default_is_to_drop(server: Host, family: str) -> None:
@@ -87,38 +71,50 @@ def test_sources_are_kept_to_their_family(server: Host, family: str) -> None:
 
 
 def test_nothing_of_a_rehearsal_is_left(server: Host, family: str) -> None:
-    assert "palisade~" not in server.check_output(f"{IPTABLES[family]}-save")
+    assert "palisade~" not in server.check_output(f"{FAMILIES[family]}-save")
 
 
-@pytest.mark.parametrize("port", [22, 443])
-def test_an_offered_port_is_open(server: Host, peer: Host, family: str, port: int) -> None:
-    assert connect(peer, server, family, port) == "open"
-
-
-@pytest.mark.parametrize("port", [8080, 873])
-def test_any_other_port_is_silent(server: Host, peer: Host, family: str, port: int) -> None:
-    assert connect(peer, server, family, port) == "silence"
+def test_offered_ports_are_open_and_any_other_is_silent(server: Host, peer: Host) -> None:
+    wanted = {22: "open", 443: "open", 873: "silence", 8080: "silence"}
+    assert connect(peer, server, *wanted) == {(family, port): met for family in FAMILIES for port, met in wanted.items()}
 
 
 def test_ping_is_answered(server: Host, peer: Host, family: str) -> None:
-    zone = "%eth0" if family == "ipv6" else ""
-    assert peer.run(f"ping -c 1 -W 3 {address(server, family)}{zone}").rc == 0
+    assert peer.run(f"ping -c 1 -W 3 {address(server, family)}").rc == 0
 
 
-def test_the_server_reaches_others_and_gets_answers(server: Host, peer: Host, family: str) -> None:
-    assert connect(server, peer, family, 22) == "open"
+def test_the_server_reaches_others_and_gets_answers(server: Host, peer: Host) -> None:
+    assert set(connect(server, peer, 22).values()) == {"open"}
 
 
 @pytest.fixture
 def ban(server: Host, peer: Host, family: str) -> Iterator[None]:
     """Have the peer banned, as fail2ban does it."""
-    rule = f"f2b-sshd -s {address(peer, family)} -j DROP"
-    server.check_output(f"{IPTABLES[family]} -w -I {rule}")
+    rule = f"f2b-sshd -s {address(peer, family).partition('%')[0]} -j DROP"
+    server.check_output(f"{FAMILIES[family]} -w -I {rule}")
     yield
-    server.check_output(f"{IPTABLES[family]} -w -D {rule}")
+    server.check_output(f"{FAMILIES[family]} -w -D {rule}")
 
 
 @pytest.mark.usefixtures("ban")
 def test_a_ban_is_met_before_our_rules(server: Host, peer: Host, family: str) -> None:
-    assert connect(peer, server, family, 22) == "silence"
-    assert connect(peer, server, family, 443) == "open"
+    met = connect(peer, server, 22, 443)
+    assert (met[family, 22], met[family, 443]) == ("silence", "open")
+
+
+def test_the_rules_are_kept_for_the_next_boot(server: Host) -> None:
+    folder = server.file("/etc/palisade")
+    assert (folder.user, folder.group, folder.mode) == ("root", "root", 0o700)
+    for kind in ("rules", "good", "closed"):
+        file = server.file(f"/etc/palisade/palisade.{kind}")
+        assert (kind, file.is_file, file.user, file.group, file.mode) == (kind, True, "root", "root", 0o600)
+
+
+def test_the_unit_is_enabled_and_active(server: Host) -> None:
+    state = unit_state(server)
+    assert (state["UnitFileState"], state["ActiveState"], state["Result"]) == ("enabled", "active", "success")
+
+
+def test_the_loader_says_that_live_is_as_persisted(server: Host, family: str) -> None:
+    status = server.run("palisade-firewall status")
+    assert (status.rc, f"{family}: same as persisted" in status.stdout) == (0, True), status.stdout

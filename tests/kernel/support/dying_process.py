@@ -8,11 +8,11 @@ n is in the environment as DIE_AT. What the module has done so far is on the dis
 from __future__ import annotations
 
 import os
+import runpy
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
-
-import module_process
 
 CHANGES = ("open", "fchmod", "fsync", "replace", "unlink", "rmdir", "mkdir")
 
@@ -36,7 +36,7 @@ def main() -> None:
 
     for name in CHANGES:
         setattr(os, name, dying(getattr(os, name), name))
-    module_process.main()
+    runpy.run_path(str(Path(__file__).with_name("module_process.py")), run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from .host import FAMILIES, Host
 from .save_text import without_empty_tables
@@ -20,7 +20,7 @@ SOURCE = Path(__file__).resolve().parents[3] / "roles" / "firewall" / "files" / 
 WRITTEN = "2026-11-21T10:40:35Z"
 KINDS = ("rules", "good", "previous", "closed")
 #: What the tests declare, and the same as the module writes it down: a hook with a policy, one without, a chain, a table with jumps first.
-TABLES = {
+TABLES: dict[str, dict[str, Any]] = {
     "filter": {
         "INPUT": {
             "policy": "DROP",
@@ -62,6 +62,7 @@ def one_rule(port: int, hook: str = "INPUT") -> dict[str, str]:
 
 PREVIOUS = one_rule(1003)
 CLOSED = one_rule(1004)
+
 
 def persisted(
     sections: Mapping[str, str],
@@ -117,13 +118,3 @@ def loaded_alone(host: Host, sections: Mapping[str, str], **options: str) -> dic
     put(host, "rules", persisted(sections, backend=host.backend, **options))
     boot(host)
     return live(host)
-
-
-def started(host: Host, *arguments: str, until: str) -> subprocess.Popen[str]:
-    """Start the loader and come back when a file is there."""
-    process = host.start(LOADER, *arguments)
-    deadline = time.monotonic() + 10
-    while host.run("test", "-e", until, check=False).returncode:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    return process

@@ -152,3 +152,40 @@ def test_a_policy_that_cannot_be_compiled_is_an_error_of_that_option(action: Any
 def test_check_and_diff_mode_are_supported() -> None:
     assert ActionModule._supports_check_mode
     assert ActionModule._supports_diff
+
+
+# Persisted rules
+
+@pytest.mark.parametrize('persist', [True, 'yes'])
+def test_a_persisted_profile_brings_its_closed_fallback(action: Any, persist: Any) -> None:
+    compiled = compile_policy('server', POLICY)
+    assert handed(action(profile='server', policy=POLICY, persist=persist)) == {
+        'tables': compiled.tables, 'fallback': compiled.fallback, 'persist': persist}
+
+
+@pytest.mark.parametrize('persist', [False, 'no', None])
+def test_a_profile_that_is_not_persisted_needs_none(action: Any, persist: Any) -> None:
+    assert 'fallback' not in handed(action(profile='server', policy=POLICY, persist=persist))
+
+
+def test_a_fallback_of_the_operators_own_stays(action: Any) -> None:
+    assert handed(action(profile='server', policy=POLICY, persist=True, fallback={'filter': {}}))['fallback'] == {'filter': {}}
+
+
+@pytest.mark.parametrize(('unit', 'words'), [
+    ('enabled', ''), ('disabled', 'palisade-firewall.service is not enabled'), ('missing', 'there is no palisade-firewall.service'),
+    ('no systemd', '/usr/local/sbin/palisade-firewall boot'),
+])
+@pytest.mark.parametrize('installs', [True, False])
+def test_rules_that_nothing_loads_at_boot_are_warned_of_unless_the_role_sees_to_it(action: Any, unit: str, words: str, installs: bool) -> None:
+    made = action(tables={}, persist=True)
+    made._execute_module = Mock(return_value={'changed': True, 'persisted': '/etc/palisade/web.rules', 'boot': {'unit': unit}})
+    made._display = Mock()
+    made.run(task_vars={'__firewall_installs_unit': True} if installs else {})
+    said = [call.args[0] for call in made._display.warning.call_args_list]
+    if installs or not words:
+        assert said == []
+    else:
+        text, = said
+        assert text.startswith('/etc/palisade/web.rules is written, and nothing loads it at boot: ')
+        assert words in text
