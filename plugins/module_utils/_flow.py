@@ -58,7 +58,8 @@ class Flow(NamedTuple):
     """One packet, or `times` of them (the key count). What is empty was not said.
 
     icmp_type: type and code. rewritten_*: address and port, 0 for any.
-    spread: each packet of a count comes from another port.
+    spread: each packet of a count comes from another port. routed: the interface that the host's routes have for the destination, where that
+    is known.
     """
 
     where: str
@@ -81,6 +82,7 @@ class Flow(NamedTuple):
     rewritten_source: Tuple[str, int] = ('', 0)
     rewritten_destination: Tuple[str, int] = ('', 0)
     spread: bool = False
+    routed: str = ''
 
     def text(self) -> str:
         """The flow in words, for errors."""
@@ -297,6 +299,8 @@ def complete(flow: Flow, around: Surroundings) -> Flow:
     flow = flow._replace(family=flow.family or 'ipv4')
     hook = flow.hook or _guess_hook(flow, around)
     filled = {'input': _complete_input, 'forward': _complete_forward, 'output': _complete_output}[hook](flow._replace(hook=hook), around)
+    if filled.out_interface and around.knows(filled.out_interface, filled.family):
+        filled = filled._replace(routed='lo' if around.owns(filled.destination) else around.interface_to(filled.destination))
     ports = filled.protocol in ('tcp', 'udp')
     return filled._replace(source_port=filled.source_port or (FIRST_PORT if ports else 0), spread=not filled.source_port)
 

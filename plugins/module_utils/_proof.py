@@ -85,8 +85,10 @@ def _check_provable(judgement: Judgement) -> None:
 def _check_way(flow: Flow, sight: Sight, way: str, by_nat: bool) -> None:
     if way != flow.hook and not by_nat:
         raise PalisadeError('%s: hook: the packet did not go through %s but through %s, as its destination has it' % (flow.text(), flow.hook, way))
-    if flow.out_interface and sight.interface and sight.interface != flow.out_interface:
-        raise PalisadeError('%s: out_interface: the host routes the packet by %s and not by %s' % (flow.text(), sight.interface, flow.out_interface))
+    # What was dropped on the way was not seen to leave, and met rules about interfaces all the same.
+    routed = sight.interface or ('' if by_nat else flow.routed)
+    if flow.out_interface and way != 'input' and routed and routed != flow.out_interface:
+        raise PalisadeError('%s: out_interface: the host routes the packet by %s and not by %s' % (flow.text(), routed, flow.out_interface))
 
 
 def _reason(judgement: Judgement, sight: Sight) -> str:

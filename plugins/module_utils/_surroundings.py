@@ -158,8 +158,7 @@ def parse_routes(text: str, family: str) -> List[Route]:
     for entry in _json(text, 'ip route'):
         way = (entry.get('nexthops') or [entry])[0]
         destination = _ANY[family] if entry['dst'] == 'default' else str(entry['dst'])
-        flags = list(entry.get('flags', ())) + list(way.get('flags', ()))
-        if 'dead' in flags or 'linkdown' in flags:
+        if 'dead' in entry.get('flags', ()) or 'dead' in way.get('flags', ()):
             continue
         gateway = way.get('gateway') or (way.get('via') or {}).get('host', '')
         routes.append(Route(family, destination, str(way.get('dev', '')), str(gateway), int(entry.get('metric', 0)),

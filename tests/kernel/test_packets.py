@@ -185,6 +185,12 @@ FLOWS: list[tuple[dict[str, Any], str, str]] = [
     (forward("wan0", "lan0", port=8088, destination="ME"), "accept", "filter FORWARD 4"),
     (forward("wan0", "lan0", port=8089, destination="ME"), "reject", "filter log_drop 2"),
     (forward("wan0", "lan0", port=80, destination="SERVER"), "accept", "filter FORWARD 4"),
+    (forward("wan0", "lan0", port=8088, destination="ME", state="established"), "accept", "filter FORWARD 1"),
+    (forward("lan0", "wan0", port=80, source="LAN", state="established"), "accept", "filter FORWARD 1"),
+    (wan(port=8088), "drop", "the kernel"),
+    (wan(port=22, flags="RST"), "drop", "filter INPUT 3"),
+    (out(port=25, state="established"), "drop", "filter OUTPUT 3"),
+    (out(port=53, uid="33", state="established", **UDP), "reject", "filter OUTPUT 2"),
     (out(port=443), "accept", "filter OUTPUT ACCEPT"),
     (out(port=25), "drop", "filter OUTPUT 3"),
     (out(port=53, **UDP), "accept", "filter OUTPUT 4"),
@@ -206,6 +212,8 @@ REWRITES: list[tuple[dict[str, Any], dict[str, str]]] = [
     (forward("wan0", "lan0", port=8088, destination="ME"), {"rewritten_destination": "SERVER_80"}),
     (lan(port=81), {"rewritten_destination": "REDIRECTED"}),
     (out(port=8090, out_interface="lan0"), {"rewritten_destination": "SERVER_80"}),
+    (forward("lan0", "wan0", port=5060, source="LAN", state="established", **UDP), {"rewritten_source": "SNATTED"}),
+    (lan(port=81, state="established"), {"rewritten_destination": "REDIRECTED"}),
     (wan(port=80), {}),
 ]
 
@@ -244,7 +252,7 @@ def test_each_verdict_and_its_rule(router: Host, family: str) -> None:
     before = router.snapshot()
     result = router.probe(flows=[worded_flow(family, flow) for flow, _verdict, _place in FLOWS])
     assert not result.failed, result.message
-    found = [(flow, one["verdict"], decided(one)) for (flow, *_), one in zip(FLOWS, result.data["flows"], strict=True)]
+    found = [(flow, one["verdict"], decided(one)) for (flow, *unused), one in zip(FLOWS, result.data["flows"], strict=True)]
     assert found == FLOWS
     assert not result.changed
     assert router.snapshot() == before

@@ -90,8 +90,10 @@ def test_a_flow_that_the_routes_contradict_is_an_error(host: Host) -> None:
     with_interface(host, "eth0", "192.0.2.10/24")
     with_interface(host, "lan0", "10.1.0.1/24")
     host.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
-    assert "the host routes the packet by eth0 and not by lan0" in host.probe(
-        in_interface="eth0", out_interface="lan0", destination="192.0.2.77", port=1).message
+    for rule in ("", "-A FORWARD -o eth0 -j DROP"):
+        with_rules(host, rule)
+        result = host.probe(in_interface="eth0", out_interface="lan0", destination="192.0.2.77", port=1)
+        assert "the host routes the packet by eth0 and not by lan0" in result.message
     not_here = host.probe(hook="input", in_interface="eth0", destination="192.0.2.99", port=1)
     assert "destination: 192.0.2.99 is not an address of this host" in not_here.message
     not_ours = host.probe(hook="output", source="192.0.2.99", out_interface="eth0", port=1)

@@ -33,7 +33,8 @@ ROUTES: List[Dict[str, Any]] = [
     {'dst': 'default', 'gateway': '192.0.2.1', 'dev': 'eth0', 'metric': 100, 'flags': []},
     {'dst': '192.0.2.0/24', 'dev': 'eth0', 'prefsrc': '192.0.2.10', 'flags': []},
     {'dst': '10.8.0.0/16', 'nexthops': [{'gateway': '192.0.2.7', 'dev': 'eth0', 'flags': []}, {'gateway': '192.0.2.8', 'dev': 'eth0'}]},
-    {'dst': '10.7.0.0/16', 'dev': 'eth7', 'flags': ['linkdown']},
+    {'dst': '10.7.0.0/16', 'dev': 'eth7', 'flags': ['dead', 'linkdown']},
+    {'dst': '10.4.0.0/16', 'dev': 'docker0', 'flags': ['linkdown']},
     {'type': 'blackhole', 'dst': '10.6.0.0/16', 'flags': []},
     {'dst': '10.5.0.0/16', 'via': {'family': 'inet6', 'host': 'fe80::1'}, 'dev': 'eth0', 'flags': []},
 ]
@@ -54,7 +55,8 @@ def test_interfaces_as_ip_prints_them() -> None:
 def test_routes_as_ip_prints_them() -> None:
     assert parse_routes(json.dumps(ROUTES), 'ipv4') == [
         Route('ipv4', '0.0.0.0/0', 'eth0', '192.0.2.1', 100), Route('ipv4', '192.0.2.0/24', 'eth0', source='192.0.2.10'),
-        Route('ipv4', '10.8.0.0/16', 'eth0', '192.0.2.7'), Route('ipv4', '10.6.0.0/16', '', kind='blackhole'),
+        Route('ipv4', '10.8.0.0/16', 'eth0', '192.0.2.7'), Route('ipv4', '10.4.0.0/16', 'docker0'),
+        Route('ipv4', '10.6.0.0/16', '', kind='blackhole'),
         Route('ipv4', '10.5.0.0/16', 'eth0', 'fe80::1')]
     assert parse_routes('[{"dst":"default","gateway":"fe80::1","dev":"eth0"}]', 'ipv6') == [Route('ipv6', '::/0', 'eth0', 'fe80::1')]
     assert parse_routes('', 'ipv6') == []
