@@ -9,7 +9,7 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._frames import MARK, REPLY, Packet
+from ansible_collections.palisade.netfilter.plugins.module_utils._frames import MARK, Packet
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Surroundings
 
 HOOKS = ('input', 'forward', 'output')
@@ -117,9 +117,11 @@ def packet_of(flow: Flow, number: int) -> Packet:
     """The packet of a complete flow, `number` (from 0) of its count: each opens a connection of its own, unless the flow fixes the source port."""
     port = flow.source_port + number if flow.state == 'new' and flow.spread else flow.source_port
     echo = flow.protocol not in ('tcp', 'udp')
-    acknowledge = REPLY + 1 if flow.flags & FLAGS['ACK'] else 0
+    # Both sides begin with the same number, so that the packets of a sequence make one connection, and conntrack takes them for that.
+    sequence = MARK if flow.flags & FLAGS['SYN'] or flow.protocol != 'tcp' else MARK + 1
+    acknowledge = MARK + 1 if flow.flags & FLAGS['ACK'] else 0
     return Packet(flow.family, flow.source, flow.destination, flow.protocol, number + 1 if echo else port, 1 if echo else flow.port,
-                  flow.flags, flow.icmp_type, MARK, acknowledge)
+                  flow.flags, flow.icmp_type, sequence, acknowledge)
 
 
 # Reading

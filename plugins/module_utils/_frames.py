@@ -12,8 +12,6 @@ NUMBERS = {'tcp': 6, 'udp': 17, 'icmp': 1, 'ipv6-icmp': 58}
 ETHER_TYPES = {'ipv4': 0x0800, 'ipv6': 0x86dd}
 #: In every packet of ours, where no rule looks: TCP's sequence number, or the first bytes of the payload.
 MARK = 0x50414c49
-#: The sequence number of those who answer us.
-REPLY = 0x52504c59
 _MARK = struct.pack('!I', MARK)
 _UDP_PAYLOAD = _MARK + b'sade packet\n'
 #: ping's own size: 84 bytes with IPv4's header.

@@ -26,7 +26,6 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._frames import 
     ETHER_TYPES,
     MARK,
     NUMBERS,
-    REPLY,
     Packet,
     frame_bytes,
     group_mac,
@@ -44,6 +43,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rig import (
     after_handshake,
     handshake_rules,
     loadable,
+    rewritten_ports,
     router_batch,
     sets_to_copy,
     setting_keys,
@@ -65,6 +65,11 @@ _BARRIER = 0x88b5
 _OUTGOING = 4
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 _IPV6_HDRINCL = 36
+_SO_ATTACH_FILTER = 26
+#: A socket filter of one instruction: take nothing (BPF_RET | BPF_K, 0).
+_TAKE_NOTHING = struct.pack('=HBBI', 6, 0, 0, 0)
+#: The flags that no target rewrites (those of ECN may be).
+_FLAGS = 0x3f
 #: Seconds until a packet must have gone its way. It takes microseconds; a machine that swaps may take longer.
 _PATIENCE = 10.0
 #: Rigs that are there at a time.
@@ -277,6 +282,7 @@ class _Bench:
         self.counted: Dict[str, Tables] = {}
         self.wires: Dict[str, socket.socket] = {}
         self.listeners: Dict[str, socket.socket] = {}
+        self.muted: Dict[Tuple[str, str, int], socket.socket] = {}
 
     def run(self, conclude: Conclude) -> List[List[Any]]:
         """Set up, send, look."""
@@ -338,8 +344,27 @@ class _Bench:
                 if flow.family == 'ipv6':
                     listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
                 self.listeners[flow.protocol + flow.family] = listener
+            ports = {flow.source_port} if flow.hook == 'output' else {flow.port, *rewritten_ports(self.tables[flow.family])}
+            for port in ports if flow.protocol in ('tcp', 'udp') else ():
+                self._mute(flow, port)
             if flow.hook == 'input' and group_mac(flow.destination):
                 _join(self.listeners[flow.protocol + flow.family], flow)
+
+    def _mute(self, flow: Flow, port: int) -> None:
+        """Keep the kernel from saying that nobody listens at a port, which would end the connection that a sequence or a handshake plays."""
+        key = flow.family, flow.protocol, port
+        if key in self.muted:
+            return
+        silent = socket.socket(socket.AF_INET6 if flow.family == 'ipv6' else socket.AF_INET,
+                               socket.SOCK_STREAM if flow.protocol == 'tcp' else socket.SOCK_DGRAM)
+        if flow.family == 'ipv6':
+            silent.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        instruction = ctypes.create_string_buffer(_TAKE_NOTHING)
+        silent.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack('HP', 1, ctypes.addressof(instruction)))
+        silent.bind(('', port))
+        if flow.protocol == 'tcp':
+            silent.listen(1)
+        self.muted[key] = silent
 
     # Sending
 
@@ -347,11 +372,10 @@ class _Bench:
         listener = self.listeners[flow.protocol + flow.family]
         self._drain(listener)
         before = _kernel_counters()
-        refused = self._send(flow, packet_of(flow, number))
+        packet = packet_of(flow, number)
+        refused = self._send(flow, packet)
         seen = self._wait(flow)
-        arrived, interface = self._delivered(listener, flow), ''
-        if arrived is None:
-            arrived, interface = _outgoing(seen, flow)
+        arrived, interface = self._came_out(flow, packet, seen)
         after = _kernel_counters()
         counted = self.counted[flow.family]
         self.counted[flow.family] = self.host.rig_save(flow.family, self.lock)
@@ -400,21 +424,22 @@ class _Bench:
                 while True:
                     one.recv(65535, socket.MSG_DONTWAIT)
 
-    @staticmethod
-    def _delivered(listener: socket.socket, flow: Flow) -> Optional[Packet]:
-        """Our packet as the host itself got it, behind every hook of its input."""
-        if flow.hook == 'output':
-            return None
+    def _came_out(self, flow: Flow, sent: Packet, seen: Sequence[Tuple[str, bytes]]) -> Tuple[Optional[Packet], str]:
+        """A packet as it came out, and where: at the host itself behind every hook of its input (''), or by an interface."""
+        arrived = None if flow.hook == 'output' else self._delivered(flow, sent)
+        return (arrived, '') if arrived is not None else _outgoing(flow, sent, seen)
+
+    def _delivered(self, flow: Flow, sent: Packet) -> Optional[Packet]:
         with contextlib.suppress(BlockingIOError):
             while True:
-                data, extra, _flags, address = listener.recvmsg(65535, 1024)
+                data, extra, _flags, address = self.listeners[flow.protocol + flow.family].recvmsg(65535, 1024)
                 if flow.family == 'ipv4':
                     packet = read_packet(data)
                 else:
                     info = next((value for level, kind, value in extra if (level, kind) == (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO)), b'')
                     source = socket.inet_pton(socket.AF_INET6, address[0].partition('%')[0])
                     packet = read_segment('ipv6', source, info[:16], NUMBERS[flow.protocol], data) if len(info) >= 16 else None
-                if packet is not None and _is_ours(packet, flow):
+                if packet is not None and _is_same(packet, sent):
                     return packet
         return None
 
@@ -422,26 +447,24 @@ class _Bench:
 
     def _shake_hands(self, flow: Flow) -> None:
         """Make conntrack see both directions of the flow's connection."""
-        first = packet_of(flow, 0)._replace(flags=FLAGS['SYN'], sequence=MARK - 1 if flow.protocol == 'tcp' else MARK, acknowledge=0)
+        first = packet_of(flow, 0)._replace(flags=FLAGS['SYN'], sequence=MARK, acknowledge=0)
         self._drain(self.listeners[flow.protocol + flow.family])
         self._send(flow, first)
         seen = self._wait(flow)
-        arrived, interface = self._delivered(self.listeners[flow.protocol + flow.family], flow), ''
-        if arrived is None:
-            arrived, interface = _outgoing(seen, flow)
+        arrived, interface = self._came_out(flow, first, seen)
         if arrived is None:
             raise PalisadeError('%s: no connection could be established for the proof, though no rule was in its way: the kernel itself dropped '
                                 'the packet (route, rp_filter or forwarding)' % flow.text())
         self._answer(flow, arrived, interface)
         if flow.protocol == 'tcp':
-            self._send(flow, first._replace(flags=FLAGS['ACK'], sequence=MARK, acknowledge=REPLY + 1))
+            self._send(flow, first._replace(flags=FLAGS['ACK'], sequence=MARK + 1, acknowledge=MARK + 1))
             self._wait(flow)
 
     def _answer(self, flow: Flow, packet: Packet, interface: str) -> None:
         """Send the other side's answer to a packet that came out at an interface, or at the host itself."""
         reply = packet._replace(source=packet.destination, destination=packet.source, source_port=packet.port, port=packet.source_port)
         if flow.protocol == 'tcp':
-            reply = reply._replace(flags=FLAGS['SYN'] | FLAGS['ACK'], sequence=REPLY, acknowledge=packet.sequence + 1)
+            reply = reply._replace(flags=FLAGS['SYN'] | FLAGS['ACK'], sequence=MARK, acknowledge=MARK + 1)
         elif flow.protocol in ('icmp', 'ipv6-icmp'):
             reply = reply._replace(source_port=packet.source_port, port=packet.port, icmp_type=(0, 0) if flow.protocol == 'icmp' else (129, 0))
         with contextlib.suppress(PermissionError):
@@ -454,19 +477,23 @@ class _Bench:
         self._wait(flow._replace(in_interface=interface))
 
 
-def _is_ours(packet: Packet, flow: Flow) -> bool:
-    return packet.protocol == flow.protocol and packet.sequence in (MARK, MARK - 1) and (
-        packet.protocol in ('tcp', 'udp') or packet.icmp_type == flow.icmp_type)
+def _is_same(packet: Packet, sent: Packet) -> bool:
+    """Whether a packet is the one that was sent, nat aside. A reset that answers it may have its numbers, and has other flags."""
+    if packet.protocol != sent.protocol or packet.sequence != sent.sequence:
+        return False
+    if sent.protocol == 'tcp':
+        return packet.flags & _FLAGS == sent.flags & _FLAGS
+    return sent.protocol == 'udp' or packet.icmp_type == sent.icmp_type
 
 
-def _outgoing(seen: Sequence[Tuple[str, bytes]], flow: Flow) -> Tuple[Optional[Packet], str]:
-    """Our packet among frames that left, and by which interface."""
+def _outgoing(flow: Flow, sent: Packet, seen: Sequence[Tuple[str, bytes]]) -> Tuple[Optional[Packet], str]:
+    """A packet among frames that left, and by which interface."""
     for interface, frame in seen:
         if interface == 'lo' and flow.in_interface == 'lo':
             continue  # That is how it came in.
-        if struct.unpack('!H', frame[12:14])[0] == ETHER_TYPES[flow.family]:
+        if struct.unpack('!H', frame[12:14])[0] == ETHER_TYPES[sent.family]:
             packet = read_packet(frame[14:])
-            if packet is not None and _is_ours(packet, flow):
+            if packet is not None and _is_same(packet, sent):
                 return packet, interface
     return None, ''
 

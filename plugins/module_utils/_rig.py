@@ -38,6 +38,7 @@ _REACHING: Mapping[str, Mapping[str, int]] = {
     'AUDIT': {'--type': 1},
 }
 _SETS = re.compile(r'--(?:match-set|add-set|del-set|map-set) "?([^" ]+)')
+_REWRITTEN_PORT = re.compile(r'--to-(?:ports |destination \S*?[0-9\]]:)(\d+)')
 _MEMBER_SETS = re.compile(r'^add (\S+) (\S+)', re.MULTILINE)
 
 #: What a rig cannot have: match or target → why. A rule with it that a packet meets leaves the verdict open.
@@ -241,6 +242,12 @@ def sets_named(tables: Tables) -> FrozenSet[str]:
     """The ipsets that rules name."""
     return frozenset(name for chains in tables.values() for data in chains.values() for rule in data.rules
                      if '-set ' in rule for name in _SETS.findall(rule))
+
+
+def rewritten_ports(tables: Tables) -> FrozenSet[int]:
+    """The ports that rules of nat send packets to, of ranges the first."""
+    return frozenset(int(port) for data in tables.get('nat', {}).values() for rule in data.rules if '--to-' in rule
+                     for port in _REWRITTEN_PORT.findall(rule) if 0 < int(port) < 65536)
 
 
 def sets_to_copy(saved: str, names: FrozenSet[str]) -> str:

@@ -110,8 +110,8 @@ options:
     elements: dict
   sequence:
     description:
-      - Send O(flows) in order through one copy of the rules, so that what the first ones leave behind (port knocking, rate limits)
-        counts for the next.
+      - Send O(flows) in order through one copy of the rules, so that what the first ones leave behind (port knocking, rate limits,
+        a connection half open) counts for the next.
     type: bool
     default: false
   backend:
@@ -161,6 +161,14 @@ EXAMPLES = r"""
       - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: drop}
       - {in_interface: eth0, source: 203.0.113.7, port: 7001, verdict: drop}
       - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: accept}
+
+- name: The whole handshake of an ssh connection
+  palisade.netfilter.packet_probe:
+    sequence: true
+    flows:
+      - {in_interface: eth0, source: 203.0.113.7, source_port: 40000, port: 22, verdict: accept}
+      - {hook: output, source_port: 22, destination: 203.0.113.7, port: 40000, flags: "SYN,ACK", verdict: accept}
+      - {in_interface: eth0, source: 203.0.113.7, source_port: 40000, port: 22, flags: ACK, verdict: accept}
 """
 
 RETURN = r"""

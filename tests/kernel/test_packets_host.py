@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from .support.host import IN_CONTAINER, Host, ModuleResult
+from .support.host import FAMILIES, IN_CONTAINER, Host, ModuleResult
 from .support.traffic import send
 
 SOME_RULES = """*filter
@@ -119,6 +119,65 @@ def test_a_sequence_shares_one_copy_of_the_rules(host: Host) -> None:
     assert [one["verdict"] for one in together] == ["drop", "drop", "accept"]
     other = host.probe(flows=[*flows[:2], {**flows[2], "source": "203.0.113.1"}], sequence=True)
     assert other.data["flows"][2]["verdict"] == "drop"
+
+
+HANDSHAKE_RULES = """*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 2222 -j REDIRECT --to-ports 22
+COMMIT
+*filter
+:INPUT DROP [0:0]
+:FORWARD DROP [0:0]
+:OUTPUT {}
+-A INPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A INPUT -p tcp -m tcp --dport 22 --tcp-flags FIN,SYN,RST,ACK SYN -j ACCEPT
+-A FORWARD -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A FORWARD -i lan0 -o wan0 -m conntrack --ctstate NEW -j ACCEPT
+-A OUTPUT -m conntrack --ctstate INVALID -j DROP
+-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT
+-A OUTPUT -p tcp -m tcp --dport 443 -j ACCEPT
+COMMIT
+"""
+ENDS = {"ipv4": ("198.51.100.7", "192.0.2.1"), "ipv6": ("2001:db8:51::7", "2001:db8::1")}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_sequence_of_both_directions_is_one_connection(host: Host, family: str) -> None:
+    peer, own = ENDS[family]
+    come = {"hook": "input", "in_interface": "eth0", "source": peer, "source_port": 40000, "destination": own, "port": 22}
+    go = {"hook": "output", "out_interface": "eth0", "source": own, "source_port": 22, "destination": peer, "port": 40000}
+    ask = {**go, "source_port": 50000, "port": 443}
+    answer = {**come, "source_port": 443, "port": 50000}
+    for handshake in (
+        [come, {**go, "flags": "SYN,ACK"}, {**come, "flags": "ACK"}, {**go, "flags": "PSH,ACK"}],
+        [{**come, "port": 2222}, {**go, "flags": "SYN,ACK"}, {**come, "port": 2222, "flags": "ACK"}],
+        [ask, {**answer, "flags": "SYN,ACK"}, {**ask, "flags": "ACK"}],
+    ):
+        host.restore(HANDSHAKE_RULES.format("DROP [0:0]"), family=family)
+        result = host.probe(flows=handshake, sequence=True)
+        assert [one["verdict"] for one in result.data["flows"]] == ["accept"] * len(handshake), result.data
+        assert result.data["flows"][-1]["rule"]["rule"].startswith("-m conntrack --ctstate ESTABLISHED")
+    without = HANDSHAKE_RULES.format("DROP [0:0]").replace("-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n", "")
+    host.restore(without, family=family)
+    result = host.probe(flows=[come, {**go, "flags": "SYN,ACK"}], sequence=True)
+    assert [one["verdict"] for one in result.data["flows"]] == ["accept", "drop"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_forwarded_connection_in_both_directions(host: Host, family: str) -> None:
+    far, near = ENDS[family]
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        host.run("sysctl", "-qw", f"{key}=1")
+    host.restore(HANDSHAKE_RULES.format("ACCEPT [0:0]"), family=family)
+    out = {"in_interface": "lan0", "out_interface": "wan0", "source": near, "source_port": 40000, "destination": far, "port": 443}
+    back: dict[str, Any] = {"in_interface": "wan0", "out_interface": "lan0", "source": far, "source_port": 443, "destination": near, "port": 40000}
+    flows = [out, {**back, "flags": "SYN,ACK"}, {**out, "flags": "ACK"}, {**back, "flags": "PSH,ACK"}]
+    result = host.probe(flows=flows, sequence=True)
+    assert not result.failed, result.message
+    found = [(one["verdict"], one["rule"].get("number")) for one in result.data["flows"]]
+    assert found == [("accept", 2), ("accept", 1), ("accept", 1), ("accept", 1)]
+    alone = host.probe(**back, flags="SYN,ACK")
+    assert verdict(alone) == "drop FORWARD DROP"
 
 
 def test_a_count_gives_each_packets_verdict(host: Host) -> None:

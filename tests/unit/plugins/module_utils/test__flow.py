@@ -9,6 +9,7 @@ from typing import Any, Dict
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import KEYS, Flow, complete, packet_of, read_flow, read_flows
+from ansible_collections.palisade.netfilter.plugins.module_utils._frames import MARK
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Interface, Route, Surroundings
 
 LO = Interface('lo', True, '', 65536, (('127.0.0.1', 8, ''), ('::1', 128, '')))
@@ -153,3 +154,12 @@ def test_each_packet_of_a_count_opens_a_connection_of_its_own() -> None:
     assert [packet_of(fixed, number).source_port for number in range(3)] == [999, 999, 999]
     ping = complete(flow(protocol='icmp', in_interface='eth0'), HOST)
     assert [packet_of(ping, number).source_port for number in range(2)] == [1, 2]
+
+
+@pytest.mark.parametrize(('flags', 'sequence', 'acknowledge'), [
+    ('SYN', 0, None), ('SYN,ACK', 0, 1), ('ACK', 1, 1), ('FIN,ACK', 1, 1), ('RST', 1, None),
+])
+def test_packets_of_both_directions_fit_each_other(flags: str, sequence: int, acknowledge: int) -> None:
+    packet = packet_of(complete(flow(port=22, in_interface='eth0', flags=flags), HOST), 0)
+    assert packet.sequence == MARK + sequence
+    assert packet.acknowledge == (0 if acknowledge is None else MARK + acknowledge)

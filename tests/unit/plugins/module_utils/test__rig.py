@@ -13,6 +13,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rig import (
     after_handshake,
     handshake_rules,
     loadable,
+    rewritten_ports,
     rig_for,
     router_batch,
     sets_named,
@@ -139,3 +140,11 @@ def test_sets_come_with_the_sets_in_them_and_no_others() -> None:
 def test_what_cannot_be_proved(rule: str, words: str) -> None:
     assert unprovable(rule).startswith(words)
     assert bool(unprovable(rule)) is bool(words)
+
+
+def test_the_ports_that_nat_sends_packets_to() -> None:
+    text = ('*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j REDIRECT --to-ports 3128\n-A PREROUTING -p tcp -j REDIRECT --to-ports 81-83\n'
+            '-A PREROUTING -j DNAT --to-destination 10.0.0.5:80\n-A PREROUTING -j DNAT --to-destination [fd01::5]:88\n'
+            '-A PREROUTING -j DNAT --to-destination 10.0.0.6\n-A PREROUTING -j DNAT --to-destination fd01::80\nCOMMIT\n')
+    assert rewritten_ports(parse(text, 'test')) == {3128, 81, 80, 88}
+    assert rewritten_ports({}) == frozenset()
