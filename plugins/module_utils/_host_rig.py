@@ -103,8 +103,8 @@ class RigHost(Host):
         for key in setting_keys(list(interfaces)):
             with contextlib.suppress(OSError):
                 settings[key] = bytes_of('/proc/sys/net/%s' % key).decode('ascii', 'replace').strip()
-        rules = self._run([ip, '-j', 'rule', 'show']).output
-        return Surroundings(interfaces, routes, {key: value for key, value in settings.items() if value}, has_policy_routing(rules))
+        policy = any(has_policy_routing(self._run([ip, '-j', option, 'rule', 'show']).output) for option in ('-4', '-6'))
+        return Surroundings(interfaces, routes, {key: value for key, value in settings.items() if value}, policy)
 
     def _printed(self, argv: Sequence[str]) -> str:
         result = self._run(argv)

@@ -4,6 +4,7 @@
 """What a rig is made of: links, addresses, routes, settings and rules, as text for the host's commands. Pure, makes nothing by itself."""
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Sequence, Set, Tuple
 
@@ -31,6 +32,8 @@ QUIET: Sequence[Tuple[str, str]] = (
 OWN_BEHIND = {'ipv4': '192.0.2.2', 'ipv6': '2001:db8::2'}
 _ANY = {'ipv4': '0.0.0.0/0', 'ipv6': '::/0'}
 _HOST_LENGTH = {'ipv4': 32, 'ipv6': 128}
+#: A longer routing table is not copied whole.
+_MOST_ROUTES = 1000
 #: Targets that reach out of a network namespace: timers and lamps by their global names, the audit log. Number of values by option.
 _REACHING: Mapping[str, Mapping[str, int]] = {
     'IDLETIMER': {'--timeout': 1, '--label': 1, '--alarm': 0},
@@ -90,6 +93,8 @@ def rig_for(around: Surroundings, flows: Sequence[Flow]) -> Rig:
     links = {}
     for number, name in enumerate(all_names):
         interface = around.interfaces.get(name) or Interface(name)
+        # What a veth can have, and IPv6 wants at least.
+        interface = interface._replace(mtu=min(max(interface.mtu, 1280), 65535))
         links[name] = Link(interface, interface.mac or '02:00:00:00:01:%02x' % (number % 256), 'w%d' % number)
     addresses = [(name, '%s/%d' % (address, length), peer) for name in all_names if name in around.interfaces
                  for address, length, peer in around.interfaces[name].addresses]
@@ -98,9 +103,25 @@ def rig_for(around: Surroundings, flows: Sequence[Flow]) -> Rig:
                   if address not in ('127.0.0.1', '::1')]
     routes = [route for route in around.routes if not route.interface or route.interface in links or route.interface == 'lo']
     assumed: Dict[str, None] = {}
+    if len(routes) > _MOST_ROUTES:
+        assumed['of %d routes, only those to the addresses of the flow and those without a gateway are there' % len(routes)] = None
+        routes = _needed(routes, flows)
     for flow in flows:
         _add_missing(flow, around, addresses, routes, assumed)
     return Rig(links, addresses, routes, _settings(around, list(all_names)), list(assumed))
+
+
+def _needed(routes: Sequence[Route], flows: Sequence[Flow]) -> List[Route]:
+    """Of a long table, the routes that say where the flows' packets and their answers go."""
+    addresses = {ipaddress.ip_address(address) for flow in flows for address in (flow.source, flow.destination, flow.rewritten_source[0],
+                                                                                 flow.rewritten_destination[0]) if address}
+    kept: Dict[Route, None] = {}
+    for route in routes:
+        network = ipaddress.ip_network(route.destination)
+        if not network.prefixlen or any(address.version == network.version and address in network for address in addresses):
+            kept[route] = None
+    direct = [route for route in routes if not route.gateway and route not in kept]
+    return list(kept) + direct[:_MOST_ROUTES]
 
 
 def _matters(interface: Interface, around: Surroundings) -> bool:

@@ -148,3 +148,19 @@ def test_the_ports_that_nat_sends_packets_to() -> None:
             '-A PREROUTING -j DNAT --to-destination 10.0.0.6\n-A PREROUTING -j DNAT --to-destination fd01::80\nCOMMIT\n')
     assert rewritten_ports(parse(text, 'test')) == {3128, 81, 80, 88}
     assert rewritten_ports({}) == frozenset()
+
+
+def test_of_a_very_long_routing_table_only_what_the_flows_need() -> None:
+    many = [Route('ipv4', '10.%d.%d.0/24' % (number // 250, number % 250), 'eth0', '192.0.2.1') for number in range(5000)]
+    made = rig(HOST._replace(routes=[*HOST.routes, *many]), {'in_interface': 'eth0', 'source': '10.1.7.9', 'port': 22})
+    assert lines(router_batch(made), 'route') == [
+        'route replace local 2001:db8::10/128 dev eth0 table local', 'route replace 192.0.2.0/24 dev eth0 src 192.0.2.10',
+        'route replace blackhole 10.6.0.0/16', 'route replace 0.0.0.0/0 via 192.0.2.1 dev eth0 onlink metric 100',
+        'route replace 10.1.7.0/24 via 192.0.2.1 dev eth0 onlink']
+    assert made.assumed == ['of 5003 routes, only those to the addresses of the flow and those without a gateway are there']
+
+
+@pytest.mark.parametrize(('mtu', 'wanted'), [(1500, 1500), (576, 1280), (65536, 65535)])
+def test_a_link_has_a_size_that_it_can_have(mtu: int, wanted: int) -> None:
+    here = Surroundings({'x0': Interface('x0', True, '', mtu, (('192.0.2.1', 24, ''),))}, (), {})
+    assert ' mtu %d type veth' % wanted in wire_batch(rig(here, {'in_interface': 'x0', 'port': 1}), 'x')
