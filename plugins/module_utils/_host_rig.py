@@ -86,6 +86,14 @@ class Job(NamedTuple):
     flows: Sequence[Flow]
 
 
+class Copied(NamedTuple):
+    """What every rig gets of the host's packet filter: tables by family, ipsets as text, and shell commands that make other named objects."""
+
+    tables: Mapping[str, Tables]
+    sets: str = ''
+    commands: Sequence[str] = ()
+
+
 class RigHost(Host):
     """A host that can prove flows on a copy of its rules."""
 
@@ -139,8 +147,8 @@ class RigHost(Host):
 
     # Proving
 
-    def prove(self, jobs: Sequence[Job], tables: Mapping[str, Tables], sets: str, conclude: Conclude) -> List[List[List[Any]]]:
-        """Send each job's complete flows, in order, through fresh copies of the tables on a fresh rig.
+    def prove(self, jobs: Sequence[Job], copied: Copied, conclude: Conclude) -> List[List[List[Any]]]:
+        """Send each job's complete flows, in order, through a fresh copy of the packet filter on a fresh rig.
 
         For each job and flow, what `conclude` made of its packets: it is called in the rig's process with the flow, the packet's number
         from 0, the counters before it and what was seen, and its results are plain data. As many rigs are there at a time as there are
@@ -154,7 +162,7 @@ class RigHost(Host):
             for number, job in enumerate(jobs):
                 if len(running) == len(processors):
                     results.append(running.pop(0).result())
-                bench = _Bench(self, processors[number % len(processors)], job, tables, sets)
+                bench = _Bench(self, processors[number % len(processors)], job, copied)
                 running.append(_Child(lambda bench=bench: bench.run(conclude)))  # type: ignore[misc]
             while running:
                 results.append(running.pop(0).result())
@@ -184,6 +192,12 @@ class RigHost(Host):
         if result.status != 0 and not forgiving:
             raise PalisadeError("the proof's interfaces cannot be made: %s" % result.errors.strip())
         return result.errors
+
+    def rig_commands(self, commands: Sequence[str]) -> None:
+        """Run shell commands in the namespace that this process is in."""
+        result = self._run(['/bin/sh', '-ec', '\n'.join(commands)]) if commands else None
+        if result is not None and result.status != 0:
+            raise PalisadeError("what the host's rules name cannot be copied for the proof: %s" % result.errors.strip())
 
     def rig_sets(self, text: str) -> None:
         """Make ipsets in the namespace that this process is in."""
@@ -271,13 +285,13 @@ def _enter(namespace: int) -> None:
 class _Bench:
     """One rig while it lives, in a child. The wire's namespace holds the other ends of links; the router's holds all else."""
 
-    def __init__(self, host: RigHost, processor: int, job: Job, tables: Mapping[str, Tables], sets: str) -> None:
+    def __init__(self, host: RigHost, processor: int, job: Job, copied: Copied) -> None:
         self.host = host
         self.processor = processor
         self.rig = job.rig
         self.flows = job.flows
-        self.tables = tables
-        self.sets = sets
+        self.copied = copied
+        self.tables = copied.tables
         self.lock = ''
         self.counted: Dict[str, Tables] = {}
         self.wires: Dict[str, socket.socket] = {}
@@ -293,8 +307,9 @@ class _Bench:
         self.lock = '/proc/%d/fd/%d' % (os.getpid(), os.memfd_create('lock'))
         self._make_links()
         families = sorted({flow.family for flow in flows})
-        if self.sets:
-            self.host.rig_sets(self.sets)
+        if self.copied.sets:
+            self.host.rig_sets(self.copied.sets)
+        self.host.rig_commands(self.copied.commands)
         self._open_router_sockets(flows)
         for family in families:
             tables = self.tables[family]

@@ -8,9 +8,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow, complete, read_flow, read_flows
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import Job, RigHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import Copied, Job, RigHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._proof import conclude, disagreement, result_of
-from ansible_collections.palisade.netfilter.plugins.module_utils._rig import rig_for, sets_named
+from ansible_collections.palisade.netfilter.plugins.module_utils._rig import accounts_named, rig_for, sets_named, timeouts_named
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Surroundings
 
@@ -42,11 +42,12 @@ def probe(host: RigHost, one: Mapping[str, Any], several: Any, sequence: bool) -
 
 def prove(host: RigHost, flows: Sequence[Flow], tables: Mapping[str, Tables], around: Surroundings, sequence: bool) -> List[Dict[str, Any]]:
     """Send complete flows through copies of the tables, each on a fresh rig or, in sequence, all on one: their results, in order."""
-    names = frozenset(name for one in tables.values() for name in sets_named(one))
-    sets = host.set_contents(names)
+    named = [frozenset(name for one in tables.values() for name in names_in(one)) for names_in in (sets_named, accounts_named, timeouts_named)]
+    sets = host.set_contents(named[0])
+    commands = [*(host.recreate_accounting(named[1]) if named[1] else ()), *(host.recreate_timeouts(named[2]) if named[2] else ())]
     groups = [list(flows)] if sequence else [[flow] for flow in flows]
     jobs = [Job(rig_for(around, group), group) for group in groups]
-    proved = host.prove(jobs, tables, sets, conclude)
+    proved = host.prove(jobs, Copied(tables, sets, commands), conclude)
     return [result_of(flow, packets, job.rig.assumed) for job, done in zip(jobs, proved) for flow, packets in zip(job.flows, done)]
 
 

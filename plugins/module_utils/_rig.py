@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Sequence, Set, Tuple
+from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Pattern, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import OWN, Flow
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import find_jump, tokenise
@@ -41,6 +41,8 @@ _REACHING: Mapping[str, Mapping[str, int]] = {
     'AUDIT': {'--type': 1},
 }
 _SETS = re.compile(r'--(?:match-set|add-set|del-set|map-set) "?([^" ]+)')
+_ACCOUNTS = re.compile(r'--nfacct-name +"?([^" ]+)')
+_TIMEOUTS = re.compile(r'-j CT .*--timeout "?([^" ]+)')
 _REWRITTEN_PORT = re.compile(r'--to-(?:ports |destination \S*?[0-9\]]:)(\d+)')
 _MEMBER_SETS = re.compile(r'^add (\S+) (\S+)', re.MULTILINE)
 
@@ -261,8 +263,22 @@ def after_handshake(tables: Tables) -> str:
 
 def sets_named(tables: Tables) -> FrozenSet[str]:
     """The ipsets that rules name."""
+    return _named(tables, '-set ', _SETS)
+
+
+def accounts_named(tables: Tables) -> FrozenSet[str]:
+    """The nfacct objects that rules name."""
+    return _named(tables, '--nfacct-name', _ACCOUNTS)
+
+
+def timeouts_named(tables: Tables) -> FrozenSet[str]:
+    """The conntrack timeout policies that rules name."""
+    return _named(tables, '--timeout', _TIMEOUTS)
+
+
+def _named(tables: Tables, sign: str, pattern: Pattern[str]) -> FrozenSet[str]:
     return frozenset(name for chains in tables.values() for data in chains.values() for rule in data.rules
-                     if '-set ' in rule for name in _SETS.findall(rule))
+                     if sign in rule for name in pattern.findall(rule))
 
 
 def rewritten_ports(tables: Tables) -> FrozenSet[int]:

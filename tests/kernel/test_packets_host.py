@@ -213,6 +213,17 @@ def test_names_that_are_global_to_the_kernel_are_not_touched(host: Host) -> None
     assert [step.get("number") for step in result.data["path"]] == [2, 3]
 
 
+def test_objects_that_rules_name_are_there(host: Host) -> None:
+    host.run("nfacct", "add", "web")
+    host.run("nfct", "timeout", "add", "slow", "inet", "tcp", "established", "100")
+    host.restore("*raw\n-A PREROUTING -p tcp -m tcp --dport 80 -j CT --timeout slow\nCOMMIT\n")
+    with_rules(host, "-A INPUT -m nfacct --nfacct-name web", "-A INPUT -p tcp -m tcp --dport 80 -j ACCEPT")
+    result = host.probe(in_interface="eth0", port=80)
+    assert verdict(result) == "accept INPUT 3"
+    assert [step["chain"] for step in result.data["path"]][:2] == ["PREROUTING", "PREROUTING"]
+    assert "{ pkts = 00000000000000000000, bytes = 00000000000000000000 } = web;" in host.run("nfacct", "list").stdout
+
+
 def test_native_chains_are_warned_of(host: Host) -> None:
     with_rules(host, "-A INPUT -p tcp -j ACCEPT")
     assert host.probe(in_interface="eth0", port=80).warnings == []

@@ -10,6 +10,7 @@ import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow, complete, read_flow
 from ansible_collections.palisade.netfilter.plugins.module_utils._rig import (
     Rig,
+    accounts_named,
     after_handshake,
     handshake_rules,
     loadable,
@@ -18,6 +19,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rig import (
     router_batch,
     sets_named,
     sets_to_copy,
+    timeouts_named,
     unprovable,
     wire_batch,
     without_reaching,
@@ -164,3 +166,10 @@ def test_of_a_very_long_routing_table_only_what_the_flows_need() -> None:
 def test_a_link_has_a_size_that_it_can_have(mtu: int, wanted: int) -> None:
     here = Surroundings({'x0': Interface('x0', True, '', mtu, (('192.0.2.1', 24, ''),))}, (), {})
     assert ' mtu %d type veth' % wanted in wire_batch(rig(here, {'in_interface': 'x0', 'port': 1}), 'x')
+
+
+def test_other_objects_that_rules_name() -> None:
+    text = ('*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -p tcp -j CT --zone 3 --timeout slow\n-A PREROUTING -m nfacct --nfacct-name  web\n'
+            '-A PREROUTING -j IDLETIMER --timeout 60 --label x\nCOMMIT\n')
+    assert accounts_named(parse(text, 'test')) == {'web'}
+    assert timeouts_named(parse(text, 'test')) == {'slow'}

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Sequence
 
 import pytest
 import yaml
@@ -51,8 +51,8 @@ class FakeHost:
     def native_chains(self) -> List[str]:
         return self.native
 
-    def prove(self, jobs: Sequence[Any], tables: Mapping[str, Tables], sets: str, conclude: Any) -> List[List[List[Dict[str, Any]]]]:
-        self.asked += [(sorted(job.rig.links), [flow.port for flow in job.flows], sorted(tables), sets) for job in jobs]
+    def prove(self, jobs: Sequence[Any], copied: Any, conclude: Any) -> List[List[List[Dict[str, Any]]]]:
+        self.asked += [(sorted(job.rig.links), [flow.port for flow in job.flows], sorted(copied.tables), copied.sets) for job in jobs]
         result: Dict[str, Any] = {'verdict': 'drop', 'rule': None, 'reason': 'fake', 'path': [], 'hook': 'input'}
         return [[[result] * flow.times for flow in job.flows] for job in jobs]
 
