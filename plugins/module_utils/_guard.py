@@ -160,9 +160,8 @@ def _discovery(connection: Connection, around: Surroundings, interface: str) -> 
         return []
 
     def asked(way: str, kind: Tuple[int, int], source: str, destination: str, name: str) -> _Asked:
-        key = 'in_interface' if way == 'input' else 'out_interface'
-        flow = Flow('guard', hook=way, family='ipv6', source=source, destination=destination, protocol='ipv6-icmp', icmp_type=kind,
-                    **{key: interface})
+        into, out = (interface, '') if way == 'input' else ('', interface)
+        flow = Flow('guard', way, 'ipv6', into, out, source, destination=destination, protocol='ipv6-icmp', icmp_type=kind)
         return _Asked(flow, name, _DISCOVERY)
 
     return [

@@ -71,8 +71,9 @@ def test_what_lets_the_whole_handshake_through_is_proved(machine: Host, family: 
 
 
 @pytest.mark.parametrize(("rules", "reason", "remedy"), [
-    (ANSWERS, "the first packet (SYN, in by eth0) of a new connection from 203.0.113.5 to 192.0.2.10 port 22 would be dropped by the policy "
-              "DROP of INPUT, table filter", "accept tcp port 22 from 203.0.113.5 (in the roles: firewall_management, or a service); allow_lockout: true"),
+    (ANSWERS,
+     "the first packet (SYN, in by eth0) of a new connection from 203.0.113.5 to 192.0.2.10 port 22 would be dropped by the policy DROP of INPUT",
+     "accept tcp port 22 from 203.0.113.5 (in the roles: firewall_management, or a service); allow_lockout: true"),
     (["-A INPUT -s 203.0.113.0/24 -p tcp -j REJECT", NEW, *ANSWERS], "would be rejected by rule 1 of INPUT, table filter: -s 203.0.113.0/24 -p tcp "
      "-j REJECT --reject-with icmp-port-unreachable", "accept tcp port 22"),
     (["-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT", ANSWERS[0]],
