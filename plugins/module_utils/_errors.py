@@ -4,7 +4,7 @@
 """The exceptions of this collection. They carry a text for the operator."""
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 
 class PalisadeError(Exception):
@@ -18,6 +18,7 @@ class PalisadeError(Exception):
 class UnprovedError(PalisadeError):
     """A proof came out otherwise than it must. `result` is what the module returns of it beside the message."""
 
-    def __init__(self, message: str, result: Mapping[str, Any]) -> None:
+    def __init__(self, message: str, result: Mapping[str, Any], warnings: Sequence[str] = ()) -> None:
         super().__init__(message)
         self.result = result
+        self.warnings = warnings
