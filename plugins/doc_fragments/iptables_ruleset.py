@@ -115,8 +115,8 @@ options:
       - They are proved with real packets at every run, in check mode too, on a copy of what the live state will be, with everybody else's rules,
         in a network namespace, before anything changes. If one comes out otherwise, the module fails, names the flow, what was expected, what was
         found and the rule that decided, and nothing has changed.
-      - Where the host permits no network namespace the module fails, unless O(rehearsal) is V(scratch) or V(none): then a warning says how many
-        flows were not proved.
+      - Where the host permits no network namespace the module fails. With O(rehearsal=scratch) or O(rehearsal=none) it goes on, and a
+        warning says how many flows were not proved.
     type: list
     elements: raw
   allow_lockout:

@@ -4,10 +4,9 @@
 """What a run of iptables_ruleset proves before anything changes: what is expected of packets, and that the running connection comes back in."""
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._connection import Connection, over_network, running_connection
+from ansible_collections.palisade.netfilter.plugins.module_utils._connection import over_network, running_connection
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError, UnprovedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._expect import (
     complete_groups,
@@ -16,8 +15,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._expect import 
     read_expectations,
     unknown_to_proofs,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow
-from ansible_collections.palisade.netfilter.plugins.module_utils._guard import Guarded, guard
+from ansible_collections.palisade.netfilter.plugins.module_utils._guard import guard
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._prediction import predicted
@@ -92,6 +90,22 @@ def _spelled(host: RigHost, family: str, tables: Tables) -> Tables:
     return parse(ended.output, '%s iptables-restore' % family)
 
 
+class Guarding(NamedTuple):
+    """What the guard came to, as the module returns it. state: proved, refused, overridden, unproved or none."""
+
+    state: str
+    reason: str
+    connection: str = ''
+
+
+class _Flows(NamedTuple):
+    """What was expected and what it came to. `results` is None where nothing was proved."""
+
+    results: Optional[List[Dict[str, Any]]] = None
+    failures: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
 class Prover:
     """Proves a run's expectations and its way back in. Raises PalisadeError at once for expectations that cannot be read."""
 
@@ -101,33 +115,63 @@ class Prover:
         self.allow_lockout = allow_lockout
 
     def prove(self, request: Request, works: Sequence[Work]) -> Proof:
-        """Prove both on the predicted live state. Raises UnprovedError if one came out otherwise than it must, with all that was found."""
+        """Prove both on the predicted live state. Raises UnprovedError, with all that was found, if one came out otherwise than it must."""
         prospect = Prospect(self.host, works)
-        guarded = _guard(prospect)
-        flows = self._flows(prospect, request.rehearsal) if self.groups else _Flows()
-        refused = guarded.state == 'refused'
-        if refused and self.allow_lockout:
-            guarded = guarded._replace(state='overridden')
-            refused = False
-        warnings = list(flows.warnings)
-        if guarded.state in ('unproved', 'overridden'):
-            warnings.append(_WARNINGS[guarded.state] % guarded.reason)
-        if prospect.was_read and (flows.results is not None or guarded.state in ('proved', 'refused', 'overridden')):
-            warnings += unknown_to_proofs(self.host, prospect.around)
+        guarded = self._guarded(prospect)
+        flows = self._expected(prospect, request.rehearsal) if self.groups else _Flows()
         result: Dict[str, Any] = {'guard': {key: value for key, value in guarded._asdict().items() if value}}
         if flows.results is not None:
             result['flows'] = flows.results
-        failures = ([guarded.reason] if refused else []) + ['expect: %s' % text for text in flows.failures]
+        warnings = [*_guard_warnings(guarded), *flows.warnings]
+        if flows.results is not None or guarded.state in ('proved', 'refused', 'overridden'):
+            warnings += unknown_to_proofs(self.host, prospect.around)
+        failures = ['expect: %s' % text for text in flows.failures]
+        if guarded.state == 'refused':
+            failures.insert(0, guarded.reason)
         if failures:
-            raise UnprovedError('\n'.join([*failures, 'Nothing has changed']), result, warnings)
+            raise UnprovedError('%s. Nothing has changed' % '\n'.join(failures).rstrip('.'), result, warnings)
         return Proof(result, warnings)
 
-    def _flows(self, prospect: Prospect, rehearsal: str) -> _Flows:
+    def _guarded(self, prospect: Prospect) -> Guarding:
+        if not prospect.changing:
+            return Guarding('none', 'nothing changes')
+        connection = running_connection()
+        if connection is None and over_network():
+            return Guarding('unproved', 'sshd itself does not know the two ends of the connection that this run came in by')
+        if connection is None:
+            return Guarding('none', 'this run did not come in over ssh')
         try:
+            tables = prospect.predicted([connection.family])
+            found = guard(self.host, connection, tables, prospect.around)
+        except PalisadeError as error:
+            return Guarding('unproved', str(error), connection.text())
+        state = 'overridden' if found.state == 'refused' and self.allow_lockout else found.state
+        return Guarding(state, found.reason, connection.text())
+
+    def _expected(self, prospect: Prospect, rehearsal: str) -> _Flows:
+        try:
+            if rehearsal in _WITHOUT_NAMESPACE:
+                # Asked first: where there is no namespace, often there is no iproute2 either.
+                self.host.rehearse('ipv4', '', ())
             groups = complete_groups(self.groups, prospect.around)
             proved = prove(self.host, groups, prospect.predicted(families_of(groups)), prospect.around)
         except NotPermittedError as error:
-            return _not_permitted(self.groups, rehearsal, error)
+            return self._not_permitted(rehearsal, error)
         except PalisadeError as error:
             raise PalisadeError('expect: %s. Nothing has changed' % str(error).rstrip('.')) from error
         return _Flows(proved.results, proved.failures)
+
+    def _not_permitted(self, rehearsal: str, error: NotPermittedError) -> _Flows:
+        count = sum(map(len, self.groups))
+        flows = '%d flow%s' % (count, '' if count == 1 else 's')
+        if rehearsal in _WITHOUT_NAMESPACE:
+            return _Flows(warnings=['expect: %s not proved, which rehearsal: %s allows: %s' % (
+                flows + (' was' if count == 1 else ' were'), rehearsal, error)])
+        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none) allows to go on without that proof. '
+                            'Nothing has changed' % (flows, str(error).rstrip('.')))
+
+
+def _guard_warnings(guarded: Guarding) -> List[str]:
+    if guarded.state == 'unproved':
+        return ['whether the connection %s will be let in again could not be proved: %s' % (guarded.connection or 'of this run', guarded.reason)]
+    return ['%s. allow_lockout: true goes on' % guarded.reason.rstrip('.')] if guarded.state == 'overridden' else []

@@ -2,7 +2,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The module: argument spec, documentation, and one call. What it does is in module_utils/_transaction.py."""
+"""The module: documentation and one call. Its options are in module_utils/_options.py, what it does in _transaction.py and _prover.py."""
 from __future__ import annotations
 
 DOCUMENTATION = r"""
@@ -31,8 +31,12 @@ notes:
   - Should an apply fail halfway, every table of both families is put back as it was. Should the module be killed halfway, each table
     is old or new, and the next run makes them one again and says so.
   - On the managed host the module needs Python's standard library, iptables and, for rules with sets, ipset.
+  - Proofs by packets need C(ip) of iproute2 there too. Rules with C(limit), C(recent) and the like begin empty in them.
+  - Where there is nothing to prove, which is without O(expect) and over a connection that is no network (local, Docker and the like),
+    M(palisade.netfilter.iptables_ruleset_unproved) runs in the place of this module. It has the same options and results and less to carry.
 seealso:
   - module: ansible.builtin.iptables
+  - module: palisade.netfilter.packet_probe
 """
 
 EXAMPLES = r"""
@@ -85,6 +89,16 @@ EXAMPLES = r"""
             - -p icmpv6 -j ACCEPT
             - -s 192.0.2.0/24 -p tcp --syn --dport 22 -j ACCEPT
 
+- name: Only if these packets come to this
+  palisade.netfilter.iptables_ruleset:
+    src: web.rules
+    expect:
+      - {in_interface: eth0, port: 443, verdict: accept}
+      - {in_interface: eth0, port: 3306, verdict: drop}
+      - - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: drop}
+        - {in_interface: eth0, source: 203.0.113.7, port: 7001}
+        - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: accept}
+
 - name: As if we had never been there
   palisade.netfilter.iptables_ruleset:
     state: absent
@@ -132,6 +146,32 @@ exact:
   returned: success
   type: bool
   sample: true
+guard:
+  description: Whether the connection that Ansible came by is let in again, as a new one.
+  returned: success, and if that or a flow is the reason for a failure
+  type: dict
+  contains:
+    state:
+      description:
+        - V(proved), V(refused), V(overridden) (refused, and O(allow_lockout) is on), V(unproved) if it could not be proved, or V(none)
+          where there is nothing to prove.
+      type: str
+    connection:
+      description: The connection.
+      returned: if there is one
+      type: str
+    reason:
+      description: Why. Of V(refused) and V(overridden) the packet that would not pass, the rule that decides, and the way to allow it.
+      returned: if there is something to say
+      type: str
+  sample: {state: proved, connection: from 203.0.113.7 port 40022 to 192.0.2.10 port 22}
+flows:
+  description:
+    - What became of the flows of O(expect), those of sequences among them, in one list and each as
+      M(palisade.netfilter.packet_probe) returns it.
+  returned: with O(expect), where it could be proved, and also if that is the reason for a failure
+  type: list
+  elements: dict
 persisted:
   description: Where the rules are kept for the next boot.
   returned: when O(persist) is on
@@ -153,60 +193,14 @@ backend:
   sample: nft
 """
 
-from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
-from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Request, run_ruleset
-
-#: A longer `content` is not repeated in the result.
-LONGEST_ECHO = 1_000
-
-
-def argument_spec() -> dict:
-    """The options, as DOCUMENTATION has them."""
-    return {
-        'name': {'type': 'str', 'default': 'palisade'},
-        'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
-        'tables': {'type': 'dict'},
-        'content': {'type': 'str'},
-        'src': {'type': 'path'},
-        'profile': {'type': 'str', 'choices': ['server']},
-        'policy': {'type': 'dict'},
-        'families': {'type': 'list', 'elements': 'str', 'choices': ['ipv4', 'ipv6'], 'default': ['ipv4', 'ipv6']},
-        'scope': {'type': 'str', 'choices': ['chains', 'tables'], 'default': 'chains'},
-        'foreign': {'type': 'str', 'choices': ['warn', 'refuse', 'keep', 'remove'], 'default': 'warn'},
-        'backend': {'type': 'str', 'choices': ['auto', 'nft', 'legacy'], 'default': 'auto'},
-        'rehearsal': {'type': 'str', 'choices': ['auto', 'namespace', 'scratch', 'none'], 'default': 'auto'},
-        'persist': {'type': 'bool', 'default': False},
-        'fallback': {'type': 'dict'},
-        'lock_timeout': {'type': 'int', 'default': 30},
-    }
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._options import run_module
+from ansible_collections.palisade.netfilter.plugins.module_utils._prover import Prover
 
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec=argument_spec(),
-        mutually_exclusive=[('tables', 'content', 'src', 'profile')],
-        required_by={'policy': ('profile',)},
-        supports_check_mode=True,
-    )
-    options = module.params
-    echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback') and len(str(value)) <= LONGEST_ECHO}
-    invocation = {'module_args': echo}
-    try:
-        request = Request(
-            name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
-            rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
-            tables=options['tables'], content=options['content'], persist=options['persist'], fallback=options['fallback'])
-        if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
-            raise PalisadeError('state: present needs one of tables, content, src or profile')
-        result = run_ruleset(request, Host(options['backend'], options['lock_timeout']))
-    except PalisadeError as error:
-        module.fail_json(msg=str(error), invocation=invocation)
-    for warning in result.pop('warnings'):
-        module.warn(warning)
-    module.exit_json(invocation=invocation, **result)
+    run_module(RigHost, lambda host, options: Prover(host, options['expect'], options['allow_lockout']))
 
 
 if __name__ == '__main__':
