@@ -127,7 +127,7 @@ class Prover:
             warnings += unknown_to_proofs(self.host, prospect.around)
         failures = ['expect: %s' % text for text in flows.failures]
         if guarded.state == 'refused':
-            failures.insert(0, guarded.reason)
+            failures.insert(0, 'this would lock Ansible out: %s' % guarded.reason)
         if failures:
             raise UnprovedError('%s. Nothing has changed' % '\n'.join(failures).rstrip('.'), result, warnings)
         return Proof(result, warnings)
@@ -146,7 +146,7 @@ class Prover:
         except PalisadeError as error:
             return Guarding('unproved', str(error), connection.text())
         state = 'overridden' if found.state == 'refused' and self.allow_lockout else found.state
-        return Guarding(state, found.reason, connection.text())
+        return Guarding(state, '. To let it pass: '.join([text.rstrip('.') for text in (found.reason, found.remedy) if text]), connection.text())
 
     def _expected(self, prospect: Prospect, rehearsal: str) -> _Flows:
         try:
@@ -174,4 +174,4 @@ class Prover:
 def _guard_warnings(guarded: Guarding) -> List[str]:
     if guarded.state == 'unproved':
         return ['whether the connection %s will be let in again could not be proved: %s' % (guarded.connection or 'of this run', guarded.reason)]
-    return ['%s. allow_lockout: true goes on' % guarded.reason.rstrip('.')] if guarded.state == 'overridden' else []
+    return ['allow_lockout: this may lock Ansible out: %s' % guarded.reason] if guarded.state == 'overridden' else []
