@@ -56,7 +56,7 @@ options:
     description:
       - Compile the rules from a policy instead, as the role of that name does.
     type: str
-    choices: [server]
+    choices: [nat_router, server, workstation]
   policy:
     description:
       - What the profile is to let through. The variables of the roles, less their C(firewall_) prefix.
@@ -271,7 +271,7 @@ def argument_spec() -> dict:
         'tables': {'type': 'dict'},
         'content': {'type': 'str'},
         'src': {'type': 'path'},
-        'profile': {'type': 'str', 'choices': ['server']},
+        'profile': {'type': 'str', 'choices': ['nat_router', 'server', 'workstation']},
         'policy': {'type': 'dict'},
         'families': {'type': 'list', 'elements': 'str', 'choices': ['ipv4', 'ipv6'], 'default': ['ipv4', 'ipv6']},
         'scope': {'type': 'str', 'choices': ['chains', 'tables'], 'default': 'chains'},
