@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -323,7 +324,7 @@ class _Bench:
                 self.host.rig_restore(family, text, self.lock)
             self.counted[family] = self.host.rig_save(family, self.lock)
             _check_copy(family, tables, self.counted[family])
-        return [[self._send_one(flow, number, conclude) for number in range(flow.times)] for flow in flows]
+        return [self._send_all(flow, conclude) for flow in flows]
 
     # Setting up
 
@@ -382,6 +383,11 @@ class _Bench:
         self.muted[key] = silent
 
     # Sending
+
+    def _send_all(self, flow: Flow, conclude: Conclude) -> List[Any]:
+        # In real time: the kernel's timers are what a knock or a rate limit waits for.
+        time.sleep(flow.wait)
+        return [self._send_one(flow, number, conclude) for number in range(flow.times)]
 
     def _send_one(self, flow: Flow, number: int, conclude: Conclude) -> Any:
         listener = self.listeners[flow.protocol + flow.family]
