@@ -310,9 +310,18 @@ def complete(flow: Flow, around: Surroundings) -> Flow:
     hook = flow.hook or _guess_hook(flow, around)
     filled = {'input': _complete_input, 'forward': _complete_forward, 'output': _complete_output}[hook](flow._replace(hook=hook), around)
     if filled.out_interface and around.knows(filled.out_interface, filled.family):
-        filled = filled._replace(routed='lo' if around.owns(filled.destination) else around.interface_to(filled.destination))
+        filled = filled._replace(routed=_routed(filled, around))
     ports = filled.protocol in ('tcp', 'udp')
     return filled._replace(source_port=filled.source_port or (FIRST_PORT if ports else 0), spread=not filled.source_port)
+
+
+def _routed(flow: Flow, around: Surroundings) -> str:
+    if around.owns(flow.destination):
+        return 'lo'
+    address = ipaddress.ip_address(flow.destination)
+    # Every link has these, and whoever sends there says which one.
+    on_every_link = address.is_multicast or (address.version == 6 and address.is_link_local)
+    return flow.out_interface if on_every_link else around.interface_to(flow.destination)
 
 
 def _guess_hook(flow: Flow, around: Surroundings) -> str:

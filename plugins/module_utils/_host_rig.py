@@ -52,6 +52,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rig import (
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import (
+    Route,
     Surroundings,
     has_policy_routing,
     parse_interfaces,
@@ -114,6 +115,12 @@ class RigHost(Host):
                 settings[key] = bytes_of('/proc/sys/net/%s' % key).decode('ascii', 'replace').strip()
         policy = any(has_policy_routing(self._run([ip, '-j', option, 'rule', 'show']).output) for option in ('-4', '-6'))
         return Surroundings(interfaces, routes, {key: value for key, value in settings.items() if value}, policy)
+
+    def route_back(self, client: str, server: str) -> Optional[Route]:
+        """How the host answers a client from this address of its own, with policy routing's say; None where it has no answer."""
+        family = 'ipv6' if ':' in client else 'ipv4'
+        routes = parse_routes(self._run([self._path('ip'), '-j', 'route', 'get', client, 'from', server]).output, family)
+        return routes[0]._replace(destination='%s/%d' % (client, 128 if family == 'ipv6' else 32), source='') if routes else None
 
     def _printed(self, argv: Sequence[str]) -> str:
         result = self._run(argv)
