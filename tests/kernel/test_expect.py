@@ -161,7 +161,7 @@ def test_without_a_namespace_it_is_never_left_out_in_silence(host: Host, check_m
     result = host.module(through=IN_CONTAINER, check_mode=check_mode, tables=RULES, expect=[*RIGHT, [flow(22, "accept")]])
     assert result.failed
     assert "expect: 7 flows cannot be proved: no network namespace can be made here" in result.message
-    assert "rehearsal: scratch (or none) allows to go on without that proof. Nothing has changed" in result.message
+    assert "rehearsal: scratch (or none; in the roles firewall_rehearsal) allows to go on without that proof. Nothing has changed" in result.message
     assert host.effect() == before
 
 
