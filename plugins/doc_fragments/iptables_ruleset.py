@@ -44,7 +44,7 @@ options:
     description:
       - Compile the rules from a policy instead, as the role of that name does.
     type: str
-    choices: [server]
+    choices: [nat_router, server, workstation]
   policy:
     description:
       - What the profile is to let through. The variables of the roles, less their C(firewall_) prefix.

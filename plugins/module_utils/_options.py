@@ -25,7 +25,7 @@ def argument_spec() -> Dict[str, Any]:
         'tables': {'type': 'dict'},
         'content': {'type': 'str'},
         'src': {'type': 'path'},
-        'profile': {'type': 'str', 'choices': ['server']},
+        'profile': {'type': 'str', 'choices': ['nat_router', 'server', 'workstation']},
         'policy': {'type': 'dict'},
         'families': {'type': 'list', 'elements': 'str', 'choices': ['ipv4', 'ipv6'], 'default': ['ipv4', 'ipv6']},
         'scope': {'type': 'str', 'choices': ['chains', 'tables'], 'default': 'chains'},

@@ -11,33 +11,46 @@ in which the built-in chain has them. What a later section needs (a nat table, a
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
-from itertools import product
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Mapping, Sequence
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_chains import Chains, by_source
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_closed import closed
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_forwards import forward_nat_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_helpers import helper_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_icmp import ICMP_TYPES, REQUIRED_ICMP6
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service, read_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_input import (
+    antispoof_rules,
+    quiet_rules,
+    trusted_rules,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import mac_acl_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, read_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import outbound_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import raw_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import (
+    redirect_rules,
+    redirected_rules,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import (
+    forward_rules,
+    lan_input_rules,
+    mss_rules,
+    source_nat_rules,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import (
     Rule,
-    from_source,
     icmp_protocol,
     icmp_rule,
     limit_match,
     log_target,
-    port_groups,
     port_matches,
     reject,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import service_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange
 
 LINK_LOCAL = "fe80::/10"
-
-# A chain may have 28 characters, `<name>-` in front takes up to 13 of them.
-_CHAIN_LENGTH = 15
-
-Chains = Dict[str, List[Rule]]
 
 
 @dataclass(frozen=True)
@@ -75,10 +88,42 @@ def compile_read_policy(policy: Policy) -> CompiledPolicy:
 
 
 def _tables(policy: Policy, forward: dict[str, Any]) -> dict[str, dict[str, dict[str, Any]]]:
+    """The tables, each with its built-in chains first. A table or an optional chain without rules is left out.
+
+    `forward` is what FORWARD is on a host that is no router.
+    """
     chains: Chains = {}
-    incoming = {"policy": "DROP", "rules": _texts(_input_rules(policy, chains), policy)}
-    own = {name: {"rules": _texts(rules, policy)} for name, rules in chains.items()}
-    return {"filter": {"INPUT": incoming, "FORWARD": forward, **own}}
+    filtered = {"INPUT": {"policy": "DROP", "rules": _texts(_input_rules(policy, chains), policy)}}
+    forwarded = _texts(_forward_rules(policy, chains), policy)
+    filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else forward
+    sent = _texts(outbound_rules(policy, chains), policy)
+    if sent:
+        filtered["OUTPUT"] = {"policy": "DROP", "rules": sent}
+    filtered.update((name, {"rules": _texts(rules, policy)}) for name, rules in chains.items())
+    return {**_other_tables(policy), "filter": filtered}
+
+
+def _other_tables(policy: Policy) -> dict[str, dict[str, dict[str, Any]]]:
+    """What the tables beside filter hold, in the order in which a packet meets them."""
+    written: dict[str, dict[str, list[Rule]]] = {
+        "raw": {chain: helper_rules(policy, chain) for chain in ("PREROUTING", "OUTPUT")},
+        "mangle": {"FORWARD": mss_rules(policy)},
+        "nat": {
+            "PREROUTING": redirect_rules(policy, "PREROUTING") + forward_nat_rules(policy),
+            "OUTPUT": redirect_rules(policy, "OUTPUT"),
+            "POSTROUTING": source_nat_rules(policy),
+        },
+    }
+    tables = {}
+    for table, hooks in written.items():
+        texts = {chain: _texts(_with_raw(rules, policy, table, chain), policy) for chain, rules in hooks.items()}
+        if any(texts.values()):
+            tables[table] = {chain: {"rules": rules} for chain, rules in texts.items() if rules}
+    return tables
+
+
+def _with_raw(rules: list[Rule], policy: Policy, table: str, chain: str) -> list[Rule]:
+    return raw_rules(policy, table, chain, "before") + rules + raw_rules(policy, table, chain, "after")
 
 
 def _texts(rules: Sequence[Rule], policy: Policy) -> list[str]:
@@ -92,14 +137,28 @@ def _notes(policy: Policy) -> list[str]:
 
 
 def _input_rules(policy: Policy, chains: Chains) -> list[Rule]:
-    rules = _loopback() + _established()
+    rules = raw_rules(policy, "filter", "INPUT", "before") + _loopback() + _established()
     rules += _management(policy, chains)
+    rules += trusted_rules(policy, chains)
     rules += _icmp(policy, chains)
     rules += _invalid()
     rules += _dhcp_client(policy)
+    rules += antispoof_rules(policy, chains)
+    rules += mac_acl_rules(policy, chains)
     for service in policy.services:
-        rules += _service(service, policy, chains)
+        rules += service_rules(service, policy, chains)
+    rules += lan_input_rules(policy, chains) + redirected_rules(policy, chains)
+    rules += raw_rules(policy, "filter", "INPUT", "after") + quiet_rules(policy, chains)
     return rules + _logging(policy, "INPUT") + _final(policy)
+
+
+def _forward_rules(policy: Policy, chains: Chains) -> list[Rule]:
+    """None on a host that is no router."""
+    rules = forward_rules(policy, chains)
+    if not rules:
+        return []
+    rules = _established() + _invalid() + antispoof_rules(policy, chains) + mac_acl_rules(policy, chains) + rules
+    return _with_raw(rules, policy, "filter", "FORWARD") + _logging(policy, "FORWARD") + _final(policy)
 
 
 def _loopback() -> list[Rule]:
@@ -118,7 +177,7 @@ def _management(policy: Policy, chains: Chains) -> list[Rule]:
     """Neither a SYN nor a connection that conntrack knows is asked for: it must work when all else has gone wrong."""
     port = PortRange(policy.management.port, policy.management.port)
     rule = Rule("ACCEPT", protocol="tcp", matches=port_matches("tcp", [port]), comment="firewall_management")
-    return _by_source(rule, policy.management.sources, "management", chains) if policy.management.sources else []
+    return by_source(rule, policy.management.sources, "management", chains) if policy.management.sources else []
 
 
 def _icmp(policy: Policy, chains: Chains) -> list[Rule]:
@@ -180,60 +239,6 @@ def _dhcp_client(policy: Policy) -> list[Rule]:
         Rule("ACCEPT", family=4, protocol="udp", matches=bootp, comment="firewall_dhcp_client"),
         Rule("ACCEPT", family=6, destination=LINK_LOCAL, protocol="udp", matches=dhcp6, comment="firewall_dhcp_client"),
     ]
-
-
-def _service(service: Service, policy: Policy, chains: Chains) -> list[Rule]:
-    rules: list[Rule] = []
-    for interface, (protocol, ports) in product(service.interfaces or ("",), service.ports):
-        for matches in _service_matches(service, protocol, ports):
-            rule = Rule("", interface=interface, protocol=protocol, matches=matches, comment=service.variable)
-            rules += _service_verdict(service, rule, policy, chains)
-    return rules
-
-
-def _service_matches(service: Service, protocol: str, ports: Sequence[PortRange]) -> list[tuple[str, ...]]:
-    """One tuple of matches for each rule that the ports need. Only a SYN opens a TCP service; anything is refused."""
-    if not ports:
-        return [()]
-    syn_only = protocol == "tcp" and service.action == "accept"
-    pairs = product(port_groups(service.source_ports) or [()], port_groups(ports))
-    return [port_matches(protocol, group, source_group, syn_only=syn_only) for source_group, group in pairs]
-
-
-def _service_verdict(service: Service, rule: Rule, policy: Policy, chains: Chains) -> list[Rule]:
-    verdicts = [replace(rule, target="DROP" if service.action == "drop" else "ACCEPT")]
-    if service.action == "reject":
-        verdicts = reject(rule, policy.families)
-    if service.sources is None:
-        return verdicts
-    if service.action == "reject":
-        return [from_source(item, source) for item in verdicts for source in service.sources if _fits(item, source)]
-    return _by_source(verdicts[0], service.sources, chain_name("from", service.name), chains)
-
-
-def _fits(rule: Rule, source: Source) -> bool:
-    return rule.family is None or rule.family == source.family
-
-
-def _by_source(rule: Rule, sources: Sequence[Source], chain: str, chains: Chains) -> list[Rule]:
-    """`rule` for these sources: one rule where a family has one, else a jump to a chain that lists them.
-
-    A packet that no line of the chain takes goes on behind the jump.
-    """
-    families = [family for family in (4, 6) if any(source.family == family for source in sources)]
-    if all(sum(source.family == family for source in sources) == 1 for family in families):
-        return [from_source(rule, source) for source in sources]
-    chains[chain] = [from_source(Rule(rule.target), source) for source in sources]
-    return [replace(rule, target=chain, family=families[0] if len(families) == 1 else None)]
-
-
-def chain_name(kind: str, name: str) -> str:
-    """`kind-name`, and where that is too long for a chain, its beginning and a checksum of the name."""
-    full = f"{kind}-{name}"
-    if len(full) <= _CHAIN_LENGTH:
-        return full
-    digest = hashlib.sha256(name.encode("ascii")).hexdigest()[:4]
-    return f"{full[: _CHAIN_LENGTH - 5]}-{digest}"
 
 
 def _logging(policy: Policy, chain: str) -> list[Rule]:

@@ -10,45 +10,34 @@ what comes out of it can be trusted.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Any, Callable, Mapping
+from typing import Any, Mapping
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_forwards import Forward, read_forwards
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_helpers import Helper, read_helpers
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_icmp import ICMP_TYPES
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Rate, Source, join
-from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import PROFILES
-from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_input import (
+    Antispoof,
+    Quiet,
+    Trusted,
+    read_antispoof,
+    read_quiet,
+    read_trusted,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import Member, read_mac_acl
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound, read_outbound
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import Raw, read_raw
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect, read_redirects
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, Wan, read_lans, read_wans
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import Service, read_services
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import Rate, Source, join
+from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, PROFILES
 
-ACTIONS = ("accept", "drop", "reject")
 FINALS = ("policy", "drop", "reject")
-PROTOCOLS_WITH_PORTS = ("tcp", "udp", "sctp")
-PROTOCOLS = (*PROTOCOLS_WITH_PORTS, "esp", "ah", "gre")
-SERVICE_KEYS = ("action", "from", "interfaces", "ports", "protocols", "source_ports", "state")
 
 # The longest built-in chain that a {chain} in a log prefix can stand for.
 _LONGEST_CHAIN = "FORWARD"
-
-
-@dataclass(frozen=True)
-class Service:
-    """One entry of `services` that is present. `ports` holds each protocol once, with an empty tuple if it has none."""
-
-    name: str
-    ports: tuple[tuple[str, tuple[PortRange, ...]], ...]
-    sources: tuple[Source, ...] | None
-    interfaces: tuple[str, ...] | None
-    source_ports: tuple[PortRange, ...]
-    action: str
-
-    @property
-    def variable(self) -> str:
-        return "firewall_services." + self.name
-
-    @property
-    def limited(self) -> bool:
-        """Whether it is for some sources or interfaces only."""
-        return self.sources is not None or self.interfaces is not None
 
 
 @dataclass(frozen=True)
@@ -89,6 +78,18 @@ class Policy:
     services: tuple[Service, ...]
     logging: Logging
     final: str
+    trusted: tuple[Trusted, ...] = ()
+    quiet: tuple[Quiet, ...] = ()
+    antispoof: tuple[Antispoof, ...] = ()
+    raw: tuple[Raw, ...] = ()
+    outbound: tuple[Outbound, ...] = ()
+    redirects: tuple[Redirect, ...] = ()
+    helpers: tuple[Helper, ...] = ()
+    lans: tuple[Lan, ...] = ()
+    wans: tuple[Wan, ...] = ()
+    forwards: tuple[Forward, ...] = ()
+    mac_acl: tuple[Member, ...] = ()
+    mss_clamp: bool = False
 
 
 def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
@@ -101,9 +102,21 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
         management=_management(given["management"], "firewall_management", families),
         icmp=_icmp(given["icmp"], "firewall_icmp"),
         dhcp_client=values.boolean(given["dhcp_client"], "firewall_dhcp_client"),
-        services=_services(given["services"], "firewall_services", families),
+        services=read_services(given["services"], "firewall_services", families),
         logging=_logging(given["logging"], "firewall_logging"),
         final=values.choice(given["final"], "firewall_final", FINALS),
+        trusted=read_trusted(given["trusted"], "firewall_trusted", families),
+        quiet=read_quiet(given["quiet"], "firewall_quiet", families),
+        antispoof=read_antispoof(given["antispoof"], "firewall_antispoof", families),
+        raw=read_raw(given["rules"], "firewall_rules", families),
+        outbound=read_outbound(given["outbound"], "firewall_outbound", families),
+        redirects=read_redirects(given["redirects"], "firewall_redirects", families),
+        helpers=read_helpers(given["helpers"], "firewall_helpers", families),
+        lans=read_lans(given["lan"], "firewall_lan", families),
+        wans=read_wans(given["wan"], "firewall_wan", families),
+        forwards=read_forwards(given["forwards"], "firewall_forwards", families),
+        mac_acl=read_mac_acl(given["mac_acl"], "firewall_mac_acl", families),
+        mss_clamp=values.boolean(given["mss_clamp"], "firewall_mss_clamp"),
     )
 
 
@@ -118,7 +131,7 @@ def _with_defaults(profile: object, policy: object) -> dict[str, Any]:
     result = dict(defaults)
     for key, value in given.items():
         if value is not None:
-            result[key] = _over(defaults[key], value, "firewall_" + key, deep=key == "services")
+            result[key] = _over(defaults[key], value, "firewall_" + key, deep=key in MERGED)
     return result
 
 
@@ -183,136 +196,3 @@ def _logging(given: Mapping[str, Any], where: str) -> Logging:
         prefix=values.log_prefix(given["prefix"], join(where, "prefix"), _LONGEST_CHAIN),
         level=values.log_level(given["level"], join(where, "level")),
     )
-
-
-def _services(given: Mapping[str, Any], where: str, families: tuple[int, ...]) -> tuple[Service, ...]:
-    services = []
-    for name in sorted(given):
-        service = _service(name, given[name], join(where, name), families)
-        if service is not None:
-            services.append(service)
-    _refuse_contradictions(services)
-    return tuple(sorted(services, key=_rank))
-
-
-def _rank(service: Service) -> int:
-    """Who comes first where services overlap: a refusal for some, then what is accepted, then a refusal for all."""
-    if service.action == "accept":
-        return 1
-    return 0 if service.limited else 2
-
-
-def _service(name: str, entry: object, where: str, families: tuple[int, ...]) -> Service | None:
-    values.name(name, where)
-    given = {key: value for key, value in values.mapping(entry, where).items() if value is not None}
-    values.known_keys(given, where, SERVICE_KEYS)
-    state = values.choice(given.get("state", "present"), join(where, "state"), ("present", "absent"))
-    if state == "absent" and not {"ports", "protocols"} & set(given) and name not in WELL_KNOWN:
-        return None
-    service = Service(
-        name=name,
-        ports=_service_ports(name, given, where),
-        sources=_service_sources(given, where, families),
-        interfaces=_optional(given, where, "interfaces", values.interfaces),
-        source_ports=_optional(given, where, "source_ports", values.ports) or (),
-        action=values.choice(given.get("action", "accept"), join(where, "action"), ACTIONS),
-    )
-    if service.source_ports and not all(ranges for _protocol, ranges in service.ports):
-        raise PalisadeError("{}: only tcp, udp and sctp have source ports".format(join(where, "source_ports")))
-    return service if state == "present" else None
-
-
-def _optional(given: Mapping[str, Any], where: str, key: str, read: Callable[[object, str], Any]) -> Any:
-    return read(given[key], join(where, key)) if key in given else None
-
-
-def _service_sources(given: Mapping[str, Any], where: str, families: tuple[int, ...]) -> tuple[Source, ...] | None:
-    if "from" not in given:
-        return None
-    sources = values.sources(given["from"], join(where, "from"), families)
-    if not sources:
-        raise PalisadeError(
-            "{}: the list is empty, which lets nobody in; leave it out to mean everybody, "
-            "or write `state: absent`".format(join(where, "from"))
-        )
-    return sources
-
-
-def _service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tuple[str, tuple[PortRange, ...]], ...]:
-    """Each protocol with its ports, from the entry and, where it says nothing, from the well-known service."""
-    ports, known = given.get("ports"), WELL_KNOWN.get(name)
-    if isinstance(ports, Mapping):
-        if "protocols" in given:
-            raise PalisadeError(
-                "{}: the protocols are named in {} already".format(join(where, "protocols"), join(where, "ports"))
-            )
-        by_protocol = dict(values.mapping(ports, join(where, "ports")))
-        if not by_protocol:
-            raise PalisadeError(f"{join(where, 'ports')}: the dictionary is empty")
-    else:
-        by_protocol = dict.fromkeys(_protocols(given, where, known, ports), ports)
-        if ports is None and known is not None:
-            by_protocol = {protocol: known.get(protocol) for protocol in by_protocol}
-    return tuple(_protocol_ports(item, by_protocol[item], where, ports) for item in by_protocol)
-
-
-def _protocols(given: Mapping[str, Any], where: str, known: Mapping[str, Any] | None, ports: object) -> list[str]:
-    if "protocols" in given:
-        names = values.items(given["protocols"], join(where, "protocols"))
-        if not names:
-            raise PalisadeError("{}: the list is empty".format(join(where, "protocols")))
-        return [values.choice(item, join(where, "protocols"), PROTOCOLS) for item in names]
-    if known is not None:
-        return [protocol for protocol in known if ports is None or protocol in PROTOCOLS_WITH_PORTS]
-    if ports is None:
-        service = where.rpartition(".")[2]
-        hint = values.suggestion(service, WELL_KNOWN)
-        raise PalisadeError(f"{where}: '{service}' is no well-known service, so it needs `ports`{hint}")
-    return ["tcp"]
-
-
-def _protocol_ports(protocol: str, ports: object, where: str, given: object) -> tuple[str, tuple[PortRange, ...]]:
-    where_ports = join(where, "ports")
-    values.choice(protocol, where_ports, PROTOCOLS)
-    if protocol not in PROTOCOLS_WITH_PORTS:
-        if ports is not None:
-            raise PalisadeError(f"{where_ports}: {protocol} has no ports")
-        return protocol, ()
-    if isinstance(given, Mapping):
-        where_ports = join(where_ports, protocol)
-    if ports is None:
-        raise PalisadeError(f"{where_ports}: {protocol} needs ports here")
-    return protocol, values.ports(ports, where_ports)
-
-
-def _refuse_contradictions(services: list[Service]) -> None:
-    for one, other in combinations(services, 2):
-        if one.action != other.action and _same_packets(one, other):
-            raise PalisadeError(
-                f"{one.variable}: says {one.action} where {other.variable} says {other.action}, for the same ports "
-                "and the same sources; "
-                "limit one of them with `from` or `interfaces`"
-            )
-
-
-def _same_packets(one: Service, other: Service) -> bool:
-    """Whether the two overlap in ports and name one and the same source and interface."""
-    return _share_port(one, other) and _share(one.sources, other.sources) and _share(one.interfaces, other.interfaces)
-
-
-def _share(one: tuple[Any, ...] | None, other: tuple[Any, ...] | None) -> bool:
-    if one is None or other is None:
-        return one is other
-    return bool(set(one) & set(other))
-
-
-def _share_port(one: Service, other: Service) -> bool:
-    if one.source_ports != other.source_ports:
-        return False
-    others = dict(other.ports)
-    for protocol, ranges in one.ports:
-        if protocol not in others:
-            continue
-        if not ranges or any(item.overlaps(there) for item in ranges for there in others[protocol]):
-            return True
-    return False

@@ -35,6 +35,7 @@ class Rule:
     source: str = ""
     destination: str = ""
     interface: str = ""
+    out_interface: str = ""
     protocol: str = ""
     matches: tuple[str, ...] = ()
     comment: str = ""
@@ -45,6 +46,7 @@ class Rule:
             "-s " + self.source if self.source else "",
             "-d " + self.destination if self.destination else "",
             "-i " + self.interface if self.interface else "",
+            "-o " + self.out_interface if self.out_interface else "",
             "-p " + _PROTOCOL_NUMBERS.get(self.protocol, self.protocol) if self.protocol else "",
         ]
         words += self.matches

@@ -11,7 +11,7 @@ from typing import Any, Iterable, Mapping
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import join
-from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import PROFILES
+from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, PROFILES
 
 PREFIX = "firewall_"
 
@@ -31,9 +31,6 @@ MANAGERS = (
     "shorewall6",
     "ufw",
 )
-
-# Dictionaries keyed by name: firewall_services__<anything> adds to firewall_services.
-MERGED = ("services",)
 
 _POLICY_VARIABLES = frozenset(key for profile in PROFILES.values() for key in profile)
 _DICTIONARIES = frozenset(

@@ -7,26 +7,47 @@ from __future__ import annotations
 
 from typing import Any, Mapping
 
-# A value given by the user takes the place of the one here. Two things go deeper: `services` is merged by name and then
-# by key, the other dictionaries are merged by key.
-PROFILES: Mapping[str, Mapping[str, Any]] = {
-    "server": {
-        "dhcp_client": True,
-        "families": ["ipv4", "ipv6"],
-        "final": "policy",
-        "icmp": {
-            "echo_burst": 5,
-            "echo_rate": None,
-            "types": ["echo-request", "destination-unreachable", "time-exceeded", "parameter-problem"],
-        },
-        "logging": {
-            "burst": 10,
-            "enabled": True,
-            "level": "info",
-            "prefix": "palisade {chain} drop: ",
-            "rate": "7/minute",
-        },
-        "management": {"from": [], "port": 22},
-        "services": {"ssh": {}},
+# Dictionaries keyed by name: firewall_services__<anything> adds to firewall_services.
+MERGED = ("forwards", "lan", "mac_acl", "quiet", "redirects", "services", "snat", "trusted", "wan")
+
+# A value given by the user takes the place of the one here. Dictionaries that are merged by name (services and the like)
+# go deeper: by name and then by key. The others are merged by key.
+_COMMON: Mapping[str, Any] = {
+    "antispoof": {"interfaces": [], "networks": []},
+    "dhcp_client": True,
+    "families": ["ipv4", "ipv6"],
+    "final": "policy",
+    "forwards": {},
+    "helpers": [],
+    "icmp": {
+        "echo_burst": 5,
+        "echo_rate": None,
+        "types": ["echo-request", "destination-unreachable", "time-exceeded", "parameter-problem"],
     },
+    "lan": {},
+    "logging": {
+        "burst": 10,
+        "enabled": True,
+        "level": "info",
+        "prefix": "palisade {chain} drop: ",
+        "rate": "7/minute",
+    },
+    "mac_acl": {},
+    "management": {"from": [], "port": 22},
+    "masquerade": {"ipv4": True, "ipv6": False},
+    "mss_clamp": True,
+    "outbound": {"policy": "accept", "services": {}},
+    "quiet": {},
+    "redirects": {},
+    "rules": {"after": {}, "before": {}},
+    "services": {},
+    "snat": {},
+    "trusted": {},
+    "wan": {},
+}
+
+PROFILES: Mapping[str, Mapping[str, Any]] = {
+    "nat_router": {**_COMMON, "services": {"ssh": {}}},
+    "server": {**_COMMON, "services": {"ssh": {}}},
+    "workstation": {**_COMMON},
 }

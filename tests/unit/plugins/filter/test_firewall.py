@@ -39,7 +39,7 @@ def test_a_policy_that_is_right() -> None:
     ("variables", "problem"),
     [
         ({"firewall_final": "no"}, "firewall_final: 'no' is none of policy, drop, reject"),
-        ({"firewall_profile": None}, "firewall_profile: None is no profile (known: server)"),
+        ({"firewall_profile": None}, "firewall_profile: None is no profile (known: nat_router, server, workstation)"),
         ({"firewall_beside": ["ufv"]}, "firewall_beside: 'ufv' is none of ferm, firehol, firewalld, ip6tables, iptables, "
          "netfilter-persistent, nftables, shorewall, shorewall6, ufw; did you mean 'ufw'?"),
         ({"firewall_persist": "perhaps"}, "firewall_persist: true or false is needed, not 'perhaps'"),

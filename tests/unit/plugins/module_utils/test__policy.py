@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy import chain_name, compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_chains import chain_name
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -279,7 +280,7 @@ def test_what_is_wrong_is_named(policy: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("profile", "message"),
     [
-        ("servers", "firewall_profile: 'servers' is no profile (known: server); did you mean 'server'?"),
+        ("servers", "firewall_profile: 'servers' is no profile (known: nat_router, server, workstation); did you mean 'server'?"),
         (None, "firewall_profile: None is no profile"),
         (["server"], "firewall_profile: ['server'] is no profile"),
     ],

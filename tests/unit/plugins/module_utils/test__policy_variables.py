@@ -70,7 +70,7 @@ def test_merging_leaves_the_variables_as_they_were() -> None:
         ),
         (
             {"firewall_icmp__x": {}},
-            "firewall_icmp__x: firewall_icmp takes no additions by name; only firewall_services do",
+            "firewall_icmp__x: firewall_icmp takes no additions by name; only firewall_forwards, firewall_lan, firewall_mac_acl, ",
         ),
         ({"firewall_dhcpclient": 1}, "firewall_dhcpclient: unknown variable; did you mean 'firewall_dhcp_client'?"),
         ({"firewall_persit": 1}, "firewall_persit: unknown variable; did you mean 'firewall_persist'?"),

@@ -10,7 +10,7 @@ from typing import Iterator
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import PROTOCOLS
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import PROTOCOLS
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import name, port_range
 from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
 

@@ -218,7 +218,7 @@ def test_the_smaller_module_is_the_same_without_proofs(run: Any, prover: FakePro
     ({'tables': TABLES, 'content': ''}, 'parameters are mutually exclusive: tables|content|src|profile'),
     ({'tables': TABLES, 'profile': 'server'}, 'parameters are mutually exclusive: tables|content|src|profile'),
     ({'tables': TABLES, 'policy': {}}, "missing parameter(s) required by 'policy': profile"),
-    ({'profile': 'wizard'}, 'value of profile must be one of: server, got: wizard'),
+    ({'profile': 'wizard'}, 'value of profile must be one of: nat_router, server, workstation, got: wizard'),
     ({'tables': TABLES, 'state': 'gone'}, 'value of state must be one of: present, absent, got: gone'),
     ({'tables': TABLES, 'families': ['ipv5']}, 'value of families must be one or more of: ipv4, ipv6. Got no match for: ipv5'),
     ({'tables': TABLES, 'scope': 'all'}, 'value of scope must be one of: chains, tables, got: all'),

