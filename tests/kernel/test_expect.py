@@ -24,7 +24,7 @@ def flow(port: int, verdict: str = "", **more: Any) -> dict[str, Any]:
 #: One for each family and verdict.
 RIGHT = [flow(port, verdict, source=source) for source in ("203.0.113.7", "2001:db8:7::7")
          for port, verdict in ((22, "accept"), (25, "reject"), (26, "drop"))]
-EMPTY = {"filter": {"INPUT": []}}
+EMPTY: dict[str, Any] = {"filter": {"INPUT": []}}
 
 
 def decided(result: Any) -> list[str]:
