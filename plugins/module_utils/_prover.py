@@ -167,8 +167,8 @@ class Prover:
         if rehearsal in _WITHOUT_NAMESPACE:
             return _Flows(warnings=['expect: %s not proved, which rehearsal: %s allows: %s' % (
                 flows + (' was' if count == 1 else ' were'), rehearsal, error)])
-        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none) allows to go on without that proof. '
-                            'Nothing has changed' % (flows, str(error).rstrip('.')))
+        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none; in the roles firewall_rehearsal) allows to go on without '
+                            'that proof. Nothing has changed' % (flows, str(error).rstrip('.')))
 
 
 def _guard_warnings(guarded: Guarding) -> List[str]:

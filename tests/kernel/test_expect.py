@@ -24,7 +24,7 @@ def flow(port: int, verdict: str = "", **more: Any) -> dict[str, Any]:
 #: One for each family and verdict.
 RIGHT = [flow(port, verdict, source=source) for source in ("203.0.113.7", "2001:db8:7::7")
          for port, verdict in ((22, "accept"), (25, "reject"), (26, "drop"))]
-EMPTY = {"filter": {"INPUT": []}}
+EMPTY: dict[str, Any] = {"filter": {"INPUT": []}}
 
 
 def decided(result: Any) -> list[str]:
@@ -161,7 +161,7 @@ def test_without_a_namespace_it_is_never_left_out_in_silence(host: Host, check_m
     result = host.module(through=IN_CONTAINER, check_mode=check_mode, tables=RULES, expect=[*RIGHT, [flow(22, "accept")]])
     assert result.failed
     assert "expect: 7 flows cannot be proved: no network namespace can be made here" in result.message
-    assert "rehearsal: scratch (or none) allows to go on without that proof. Nothing has changed" in result.message
+    assert "rehearsal: scratch (or none; in the roles firewall_rehearsal) allows to go on without that proof. Nothing has changed" in result.message
     assert host.effect() == before
 
 

@@ -190,7 +190,7 @@ def test_without_a_namespace_flows_are_left_out_only_if_that_is_said(host: RigMe
         with pytest.raises(PalisadeError) as caught:
             run(host, [FLOW, [FLOW, FLOW]], rehearsal=rehearsal, check_mode=check_mode)
         assert 'expect: 3 flows cannot be proved: no network namespace can be made here' in str(caught.value)
-        assert 'rehearsal: scratch (or none) allows to go on' in str(caught.value)
+        assert 'rehearsal: scratch (or none; in the roles firewall_rehearsal) allows to go on' in str(caught.value)
         assert 'palisade-' not in ''.join(host.saved().values())
         assert check_mode is False or host.saved() == before
     else:
