@@ -25,7 +25,8 @@ Answer = dict[str, Any]
 
 def tables(input_rules: Sequence[str], output_rules: Sequence[str] = (ESTABLISHED, DISCOVERY), policy: str = "DROP") -> dict[str, object]:
     """Return options of which the running connection, which is established, survives every one."""
-    return {"tables": {"filter": {"INPUT": {"policy": policy, "rules": list(input_rules)}, "OUTPUT": {"policy": policy, "rules": list(output_rules)}}}}
+    chains = {"INPUT": input_rules, "OUTPUT": output_rules}
+    return {"tables": {"filter": {name: {"policy": policy, "rules": list(rules)} for name, rules in chains.items()}}}
 
 
 FINE = tables([ESTABLISHED, SSH, DISCOVERY])
@@ -144,13 +145,15 @@ def test_what_is_fine_is_not_refused(host: Host, tmp_path: Path, family: str) ->
 
 def test_a_connection_by_loopback(host: Host, tmp_path: Path) -> None:
     with ssh_client(host, tmp_path):
-        refused(host, ask(host, host.through(), tmp_path, "ipv6", CLOSED, address="::1"), ["(SYN, in by lo) of a new connection from ::1 to ::1 port 22"])
+        refused(host, ask(host, host.through(), tmp_path, "ipv6", CLOSED, address="::1"), [
+            "(SYN, in by lo) of a new connection from ::1 to ::1 port 22"])
         answer, = ask(host, host.through(), tmp_path, "ipv4", tables([ESTABLISHED, "-i lo -j ACCEPT"], ["-o lo -j ACCEPT"]), address="127.0.0.1")
     assert (answer["changed"], answer["guard"]["state"]) == (True, "proved"), answer
 
 
 def test_a_connection_by_link_local_addresses(host: Host, tmp_path: Path) -> None:
-    by_wire = tables([ESTABLISHED, "-i wire -p tcp --dport 22 -j ACCEPT", "-6 -i wire -p icmpv6 -j ACCEPT"], [ESTABLISHED, "-6 -o wire -p icmpv6 -j ACCEPT"])
+    by_wire = tables([ESTABLISHED, "-i wire -p tcp --dport 22 -j ACCEPT", "-6 -i wire -p icmpv6 -j ACCEPT"],
+                     [ESTABLISHED, "-6 -o wire -p icmpv6 -j ACCEPT"])
     by_lo = tables([ESTABLISHED, "-i lo -p tcp --dport 22 -j ACCEPT", DISCOVERY])
     with ssh_client(host, tmp_path) as inside:
         for prefix, address in ((host.through(), "fe80::99:1/64"), (inside, "fe80::99:2/64")):
