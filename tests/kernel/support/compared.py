@@ -5,16 +5,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from .documents import FOLDER, Document
 from .grid import Case, share_rigs
 from .host import COLLECTIONS, SHIMS, Host
 
-JUDGE = __file__.replace("compared.py", "judge_process.py")
+JUDGE = str(Path(__file__).with_name("judge_process.py"))
 LEAST_RIGS = 2
 #: Of packets that meet a rate, these are not a matter of time.
 SURE = 5
@@ -46,34 +46,22 @@ def run_script(host: Host, document: Document) -> list[str]:
 
 def judged(host: Host, document: Document, cases: Sequence[Case]) -> list[list[Any]]:
     """For each case, what became of its packets."""
-    return finish_judging(start_judging(host, document, cases), document, cases)
-
-
-def start_judging(host: Host, document: Document, cases: Sequence[Case]) -> subprocess.Popen[str]:
-    process = host.start(sys.executable, JUDGE, str(COLLECTIONS), host.backend)
-    assert process.stdin is not None
-    rigs = [[flow for number in rig for flow in cases[number].flows] for rig in share_rigs(cases, LEAST_RIGS, document.remembered)]
-    process.stdin.write(json.dumps(rigs))
-    process.stdin.close()
-    process.stdin = None
-    return process
-
-
-def finish_judging(process: subprocess.Popen[str], document: Document, cases: Sequence[Case]) -> list[list[Any]]:
-    output, errors = process.communicate(timeout=240)
-    assert process.returncode == 0, errors[-3000:]
+    rigs = share_rigs(cases, LEAST_RIGS, document.remembered)
+    flows = [[flow for number in rig for flow in cases[number].flows] for rig in rigs]
+    done = host.run(sys.executable, JUDGE, str(COLLECTIONS), host.backend, text=json.dumps(flows))
     found: dict[int, list[Any]] = {}
-    for rig, results in zip(share_rigs(cases, LEAST_RIGS, document.remembered), json.loads(output), strict=True):
+    for rig, results in zip(rigs, json.loads(done.stdout), strict=True):
         rest = iter(results)
         for number in rig:
-            found[number] = [_fate(packets) for packets in (next(rest) for _flow in cases[number].flows)]
+            found[number] = [_fate(next(rest)) for _flow in cases[number].flows]
     return [found[number] for number in range(len(cases))]
 
 
 def _fate(packets: Sequence[dict[str, Any]]) -> Any:
     """What became of a packet: its verdict, and how it was rewritten. Of one that was sent often: the first verdicts, and whether any was dropped."""
     if len(packets) > 2 * SURE:
-        return [*(packet["verdict"] for packet in packets[:SURE]), "some dropped" if any(packet["verdict"] == "drop" for packet in packets) else "none dropped"]
+        dropped = any(packet["verdict"] == "drop" for packet in packets)
+        return [*(packet["verdict"] for packet in packets[:SURE]), "some dropped" if dropped else "none dropped"]
     if len(packets) > 1:
         return [packet["verdict"] for packet in packets]
     (packet,) = packets

@@ -43,7 +43,9 @@ def _read(name: str, entry: Mapping[str, Any]) -> Difference:
     return Difference(name, entry["reason"], {key: value if isinstance(value, list) else [value] for key, value in where.items()})
 
 
-def sort_out(cases: Sequence[Case], document: Sequence[Sequence[Any]], ours: Sequence[Sequence[Any]], allowed: Sequence[Difference]) -> tuple[list[str], list[str]]:
+def sort_out(
+    cases: Sequence[Case], document: Sequence[Sequence[Any]], ours: Sequence[Sequence[Any]], allowed: Sequence[Difference]
+) -> tuple[list[str], list[str]]:
     """Return what differs and no entry allows, in words, and the names of entries that nothing needs."""
     unexplained: list[str] = []
     needed: set[str] = set()

@@ -280,7 +280,8 @@ BOGONS = ("10.1.2.0/24", "172.16.3.0/24", "172.32.0.0/24", "192.168.55.0/24", "0
 
 
 def _router(grid: Grid) -> None:
-    wan, lan, second = Place("WAN1", "internet", "198.51.100.0/24"), Place("LAN1", "lan", "192.168.0.0/24"), Place("LAN2", "second lan", "192.168.2.0/24")
+    wan, lan = Place("WAN1", "internet", "198.51.100.0/24"), Place("LAN1", "lan", "192.168.0.0/24")
+    second = Place("LAN2", "second lan", "192.168.2.0/24")
     itself = Place("lo", "itself", "127.0.0.1/32")
     tcp = (21, 22, 25, 53, 80, 112, 113, 114, 139, 443, 445, 3128, 8080, 65535)
     udp = (53, 67, 68, 123, 137, 500, 1900, 65535)

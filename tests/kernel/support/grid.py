@@ -71,128 +71,110 @@ class Grid:
     def port(self) -> int:
         return next(self._ports)
 
-    def add(self, *flows: dict[str, Any], alone: bool = False, **tags: Any) -> None:
-        self.cases.append(Case(list(flows), tags, alone))
+    def add(self, *flows: dict[str, Any], **tags: Any) -> None:
+        self.cases.append(Case(list(flows), tags))
 
     # One packet
 
-    def into(self, places: Iterable[Place], protocol: str, ports: Sequence[int], *, flags: Sequence[str] = ("SYN",), source_ports: Sequence[int] = (),
-             **more: Any) -> None:
-        """Packets for the host itself."""
-        several = flags if protocol == "tcp" else ("",)
-        for place, port, segment, source_port in product(places, ports, several, source_ports or (0,)):
-            flow = self._from(place, protocol, port, segment, source_port)
-            flow["destination"] = more.get("destination", self.own[place.interface])
-            self.add(flow, hook="input", interface=place.interface, who=place.who, protocol=protocol, port=port, flags=segment, source_port=source_port)
-
-    def _from(self, place: Place, protocol: str, port: int, segment: str, source_port: int) -> dict[str, Any]:
-        flow: dict[str, Any] = {"hook": "input", "in_interface": place.interface, "source": place.address(), "protocol": protocol, "port": port,
-                                "source_port": source_port or self.port()}
-        if place.mac:
-            flow["source_mac"] = place.mac
-        return {**flow, "flags": segment} if segment else flow
+    def into(self, places: Iterable[Place], protocol: str, ports: Sequence[int], *, flags: Sequence[str] = ("SYN",),
+             source_ports: Sequence[int] = (0,)) -> None:
+        """Packets for the host itself. Port 0: one of a client's."""
+        for place, port, segment, source_port in product(places, ports, _segments(protocol, flags), source_ports):
+            flow = self._to_host(place, protocol)
+            flow.update(port=port, source_port=source_port or self.port(), **segment)
+            self.add(flow, hook="input", interface=place.interface, who=place.who, protocol=protocol, port=port, source_port=source_port, **segment)
 
     def ping(self, places: Iterable[Place], types: Sequence[str] = ICMP_TYPES, protocol: str = "icmp") -> None:
         """Control messages to the host."""
         for place, kind in product(places, types):
-            flow: dict[str, Any] = {"hook": "input", "in_interface": place.interface, "source": place.address(), "protocol": protocol, "icmp_type": kind,
-                                    "destination": self.own[place.interface]}
-            if place.mac:
-                flow["source_mac"] = place.mac
+            flow = {**self._to_host(place, protocol), "icmp_type": kind}
             self.add(flow, hook="input", interface=place.interface, who=place.who, protocol=protocol, type=kind)
 
     def out(self, places: Iterable[Place], protocol: str, ports: Sequence[int], *, flags: Sequence[str] = ("SYN",),
-            source_ports: Sequence[int] = ()) -> None:
+            source_ports: Sequence[int] = (0,)) -> None:
         """Packets of the host itself."""
-        for place, port, segment, source_port in product(places, ports, flags if protocol == "tcp" else ("",), source_ports or (0,)):
-            flow: dict[str, Any] = {"hook": "output", "out_interface": place.interface, "source": self.own[place.interface], "destination": place.address(),
-                                    "protocol": protocol, "port": port, "source_port": source_port or self.port()}
-            if segment:
-                flow["flags"] = segment
-            self.add(flow, hook="output", interface=place.interface, who=place.who, protocol=protocol, port=port, flags=segment, source_port=source_port)
+        for place, port, segment, source_port in product(places, ports, _segments(protocol, flags), source_ports):
+            flow = self._from_host(place, protocol)
+            flow.update(port=port, source_port=source_port or self.port(), **segment)
+            self.add(flow, hook="output", interface=place.interface, who=place.who, protocol=protocol, port=port, source_port=source_port, **segment)
 
     def ping_out(self, places: Iterable[Place], types: Sequence[str] = ("0", "3/3", "8", "11", "13"), protocol: str = "icmp") -> None:
         """Control messages that the host sends."""
         for place, kind in product(places, types):
-            self.add({"hook": "output", "out_interface": place.interface, "source": self.own[place.interface], "destination": place.address(),
-                      "protocol": protocol, "icmp_type": kind}, hook="output", interface=place.interface, who=place.who, protocol=protocol, type=kind)
+            flow = {**self._from_host(place, protocol), "icmp_type": kind}
+            self.add(flow, hook="output", interface=place.interface, who=place.who, protocol=protocol, type=kind)
 
-    def across(self, come: Place, go: Place, protocol: str, ports: Sequence[int] = (), *, flags: Sequence[str] = ("SYN",), types: Sequence[str] = (),
-               state: str = "new", to: str = "") -> None:
-        """Packets from one side of the host to another. `to` is an address of the host that its nat gives to somebody else."""
-        for port, segment in product(ports or types, flags if protocol == "tcp" else ("",)):
-            flow: dict[str, Any] = {"hook": "input" if to else "forward", "in_interface": come.interface, "source": come.address(),
-                                    "destination": to or go.address(), "protocol": protocol}
+    def across(self, come: Place, go: Place, protocol: str, ports: Sequence[int] = (), *, flags: Sequence[str] = ("SYN",),
+               types: Sequence[str] = (), state: str = "new", to: str = "") -> None:
+        """Packets from one side of the host to another. `to` is an address of the host that its nat may give to somebody else."""
+        what = [{"port": port, **segment} for port, segment in product(ports, _segments(protocol, flags))] or [{"icmp_type": kind} for kind in types]
+        for tags in what:
+            flow = {**self._to_host(come, protocol), **tags, "destination": to or go.address()}
             if not to:
-                flow["out_interface"] = go.interface
-            flow.update({"icmp_type": port} if types else {"port": port, "source_port": self.port()})
-            if come.mac:
-                flow["source_mac"] = come.mac
+                flow.update(hook="forward", out_interface=go.interface)
+            if ports:
+                flow["source_port"] = self.port()
             if state == "established":
-                flow["state"] = state
-            elif segment:
-                flow["flags"] = segment
-            what = {"type": port} if types else {"port": port, "flags": segment}
-            self.add(flow, hook=flow["hook"], interface=come.interface, who=come.who, towards=go.who if not to else to, protocol=protocol, state=state, **what)
+                flow = {key: value for key, value in {**flow, "state": state}.items() if key != "flags"}
+            self.add(flow, hook=flow["hook"], interface=come.interface, who=come.who, towards=to or go.who, protocol=protocol, state=state,
+                     **{"type" if key == "icmp_type" else key: value for key, value in tags.items()})
+
+    def _to_host(self, place: Place, protocol: str) -> dict[str, Any]:
+        flow = {"hook": "input", "in_interface": place.interface, "source": place.address(), "destination": self.own[place.interface],
+                "protocol": protocol}
+        return {**flow, "source_mac": place.mac} if place.mac else flow
+
+    def _from_host(self, place: Place, protocol: str) -> dict[str, Any]:
+        return {"hook": "output", "out_interface": place.interface, "source": self.own[place.interface], "destination": place.address(),
+                "protocol": protocol}
 
     # Connections
 
     def known(self, places: Iterable[Place], *ports: tuple[str, int], hook: str = "input") -> None:
-        """The next packet of connections that were there before the rules."""
+        """The next packet of connections that were there before the rules. Port 0 for those that have none."""
         for place, (protocol, port) in product(places, ports):
-            mine, other = self.own[place.interface], place.address()
-            ends = (other, mine) if hook == "input" else (mine, other)
-            flow = {"hook": hook, "source": ends[0], "destination": ends[1], "protocol": protocol, "state": "established",
-                    "in_interface" if hook == "input" else "out_interface": place.interface}
+            flow = {**(self._to_host if hook == "input" else self._from_host)(place, protocol), "state": "established"}
             if port:
                 flow.update(port=port, source_port=self.port())
-            if place.mac and hook == "input":
-                flow["source_mac"] = place.mac
             self.add(flow, hook=hook, interface=place.interface, who=place.who, protocol=protocol, port=port, state="established")
 
     def served(self, places: Iterable[Place], *ports: tuple[str, int]) -> None:
         """A client's connection to the host: its first packet, the answer, and one more of each."""
         for place, (protocol, port) in product(places, ports):
-            ask = self._from(place, protocol, port, "SYN" if protocol == "tcp" else "", 0)
-            ask["destination"] = self.own[place.interface]
-            tags = {"hook": "input", "interface": place.interface, "who": place.who, "protocol": protocol, "port": port, "kind": "served"}
-            self.add(*_conversation(ask, {"hook": "output", "out_interface": place.interface}, protocol), **tags)
+            ask = {**self._to_host(place, protocol), "port": port, "source_port": self.port()}
+            self.add(*_conversation(ask, {"hook": "output", "out_interface": place.interface}), hook="input", interface=place.interface,
+                     who=place.who, protocol=protocol, port=port, kind="served")
 
-    def asked(self, places: Iterable[Place], *ports: tuple[str, int], source_port: int = 0) -> None:
+    def asked(self, places: Iterable[Place], *ports: tuple[str, int]) -> None:
         """A connection that the host opens: its first packet, the answer, and one more of each."""
         for place, (protocol, port) in product(places, ports):
-            ask: dict[str, Any] = {"hook": "output", "out_interface": place.interface, "source": self.own[place.interface], "destination": place.address(),
-                                   "protocol": protocol, "port": port, "source_port": source_port or self.port()}
-            if protocol == "tcp":
-                ask["flags"] = "SYN"
-            answer: dict[str, Any] = {"hook": "input", "in_interface": place.interface}
-            if place.mac:
-                answer["source_mac"] = place.mac
-            tags = {"hook": "output", "interface": place.interface, "who": place.who, "protocol": protocol, "port": port, "kind": "asked"}
-            self.add(*_conversation(ask, answer, protocol), **tags)
+            ask = {**self._from_host(place, protocol), "port": port, "source_port": self.port()}
+            self.add(*_conversation(ask, {"hook": "input", "in_interface": place.interface}), hook="output", interface=place.interface,
+                     who=place.who, protocol=protocol, port=port, kind="asked")
 
     def again(self, place: Place, protocol: str, port: int, times: int) -> None:
         """The same client opens a connection to the host so many times: for what rules remember."""
-        flow: dict[str, Any] = {"hook": "input", "in_interface": place.interface, "source": place.address(), "destination": self.own[place.interface],
-                                "protocol": protocol, "count": times}
-        if protocol in ("tcp", "udp"):
-            flow["port"] = port
-        self.add(flow, alone=True, hook="input", interface=place.interface, who=place.who, protocol=protocol, port=port, kind="again", times=times)
+        flow = {**self._to_host(place, protocol), "count": times, **({"port": port} if port else {})}
+        tags = {"hook": "input", "interface": place.interface, "who": place.who, "protocol": protocol, "port": port, "kind": "again", "times": times}
+        self.cases.append(Case([flow], tags, alone=True))
 
     def knocks(self, place: Place, name: str, *ports: tuple[str, int]) -> None:
         """Packets of one client, in order."""
         source = place.address()
-        flows = [{"hook": "input", "in_interface": place.interface, "source": source, "destination": self.own[place.interface], "protocol": protocol,
-                  "port": port, "source_port": self.port()} for protocol, port in ports]
+        flows = [{**self._to_host(place, protocol), "source": source, "port": port, "source_port": self.port()} for protocol, port in ports]
         self.add(*flows, hook="input", interface=place.interface, who=place.who, kind="knocks", order=name)
 
 
-def _conversation(ask: dict[str, Any], back: dict[str, Any], protocol: str) -> list[dict[str, Any]]:
-    answer = {**back, "protocol": protocol, "source": ask["destination"], "destination": ask["source"], "port": ask["source_port"],
+def _segments(protocol: str, flags: Sequence[str]) -> list[dict[str, str]]:
+    return [{"flags": one} for one in flags] if protocol == "tcp" else [{}]
+
+
+def _conversation(ask: dict[str, Any], back: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = {**back, "protocol": ask["protocol"], "source": ask["destination"], "destination": ask["source"], "port": ask["source_port"],
               "source_port": ask["port"]}
-    if protocol != "tcp":
+    if ask["protocol"] != "tcp":
         return [ask, answer, ask, answer]
-    return [ask, {**answer, "flags": "SYN,ACK"}, {**ask, "flags": "ACK"}, {**answer, "flags": "ACK"}]
+    return [{**ask, "flags": "SYN"}, {**answer, "flags": "SYN,ACK"}, {**ask, "flags": "ACK"}, {**answer, "flags": "ACK"}]
 
 
 # Sharing rigs
