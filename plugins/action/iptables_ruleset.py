@@ -64,7 +64,7 @@ class ActionModule(ActionBase):
         # own objects again and again. This process is forked for this one task: what is there already need not be looked at.
         gc.freeze()
         transport = str(self._connection.transport).rpartition('.')[2]
-        proving = bool(arguments.get('expect')) or may_be_cut(transport)
+        proving = bool(arguments.get('expect')) or self._tells_verdicts(arguments) or may_be_cut(transport)
         result.update(self._execute_module(module_name=MODULE if proving else UNPROVED, module_args=arguments, task_vars=task_vars))
         if not proving and not result.get('failed'):
             result['guard'] = {'state': 'none', 'reason': NOT_CUT % transport}
@@ -72,6 +72,9 @@ class ActionModule(ActionBase):
         if unit != 'enabled' and not (task_vars or {}).get(INSTALLS_UNIT):
             self._display.warning(UNLOADED % (result['persisted'], UNITS[unit]))
         return result
+
+    def _tells_verdicts(self, arguments: dict[str, t.Any]) -> bool:
+        return bool(self._task.diff) and boolean(arguments.get('verdict_diff', False), strict=False)
 
     def _read(self, source: str) -> str:
         try:

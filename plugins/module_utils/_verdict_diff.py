@@ -11,7 +11,7 @@ import ipaddress
 from typing import Any, Dict, FrozenSet, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow, complete, read_flow
+from ansible_collections.palisade.netfilter.plugins.module_utils._flow import ELSEWHERE, Flow, complete, icmp_type_name, read_flow
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import FamilyPlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._rule import saved_target, tokenise
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Tables
@@ -170,8 +170,8 @@ def _asked(family: str, wanted: Iterable[Tuple[str, Conditions]], around: Surrou
         if set(conditions.get('state', '').split(',')) <= {'RELATED', 'ESTABLISHED'} and conditions.get('state'):
             continue
         sources = [_sample(conditions.get('source', ''))]
-        # Who is not named by the rule may fare otherwise now, too.
-        sources += [''] if sources[0] else []
+        # Who is not named by the rule may fare otherwise now, too. What is for one link alone nobody else sends.
+        sources += [''] if sources[0] and not sources[0].startswith('fe80:') else []
         for protocol, port, named in _protocols(family, conditions):
             for source in sources:
                 for into, out in _ways(hook, family, conditions, source, around):
@@ -193,7 +193,9 @@ def _protocols(family: str, conditions: Conditions) -> List[Tuple[str, str, bool
 
 def _ways(hook: str, family: str, conditions: Conditions, source: str, around: Surroundings) -> List[Tuple[str, str]]:
     """Interfaces in and out that are worth a question: the rule's own, else those of the host that lead somewhere."""
-    own = [name for name in around.interfaces if name != 'lo' and around.knows(name, family)][:MOST_INTERFACES]
+    # An interface with a link-local address alone is the end of a container's or a bridge's link.
+    own = [name for name in around.interfaces if name != 'lo' and around.knows(name, family)
+           and not around.address_on(name, family).startswith('fe80:')][:MOST_INTERFACES]
     into = [_interface(conditions['in_interface'])] if 'in_interface' in conditions else [''] if source else own
     out = [_interface(conditions['out_interface'])] if 'out_interface' in conditions else own
     if hook == 'input':
@@ -213,7 +215,7 @@ def _question(family: str, hook: str, conditions: Conditions, protocol: str, por
             keys['source_port'] = int(conditions['source_ports'].split(',')[0].partition(':')[0] or 1) or 1
     else:
         keys['icmp_type'] = port
-        words += ' %s' % port
+        words += ' %s' % icmp_type_name(protocol, port)
     if hook != 'output':
         words += ' from %s' % (source or 'any')
         if source:
@@ -259,9 +261,12 @@ def flows_of(asked: Sequence[Question], around: Surroundings) -> List[Tuple[Ques
         if keys['protocol'] in _PORT_PROTOCOLS:
             keys.setdefault('source_port', 40001 + number)
         try:
-            found.append((question, complete(read_flow(keys, 'question')._replace(family=family), around)))
+            flow = complete(read_flow(keys, 'question')._replace(family=family), around)
         except PalisadeError:
             continue  # The host has no such interface, address or route: nothing to be told about it.
+        if 'source' not in keys and flow.source not in ELSEWHERE.values():
+            question = question._replace(words=question.words.replace(' from any', ' from a neighbour', 1))
+        found.append((question, flow))
     return found
 
 

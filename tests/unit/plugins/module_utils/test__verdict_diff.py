@@ -94,7 +94,7 @@ def test_icmp_interfaces_with_a_plus_and_ranges() -> None:
     predicted = tables('DROP', ['-i wlan+ -p icmp -m icmp --icmp-type 8 -j ACCEPT', '-p udp -m udp --dport 60000:61000 -j ACCEPT',
                                 '-p tcp -m tcp --dport 25 -m iprange --src-range 10.1.0.7-10.1.0.9 -j ACCEPT'], {})
     words = asked(live, predicted)
-    assert words[0] == 'icmp 8 from any on wlan0'
+    assert words[0] == 'icmp echo-request from any on wlan0'
     assert 'udp 60000 from any on wan0' in words
     assert 'tcp 25 from 10.1.0.7' in words
 
@@ -141,3 +141,11 @@ def test_another_rewriting_is_another_fate() -> None:
     after = {'verdict': 'accept', 'rule': None, 'reason': 'nobody', 'rewritten_destination': '10.1.0.3:80'}
     assert [change.text() for change in changes(asked_of, [before], [after])] == [
         'tcp 80 (ipv4): accept (to 10.1.0.2:80) → accept (to 10.1.0.3:80), by nobody']
+
+
+def test_who_is_meant_by_any_is_said_as_it_is_sent() -> None:
+    live = tables('DROP', [], {})
+    predicted = tables('DROP', [SSH], {})
+    pairs = flows_of(questions([plan(live, predicted)], {'ipv4': live}, {'ipv4': predicted}, AROUND), AROUND)
+    assert [(question.words, flow.source) for question, flow in pairs] == [
+        ('tcp 22 from any on wan0', '198.51.100.7'), ('tcp 22 from a neighbour on lan0', '10.1.0.2')]
