@@ -17,7 +17,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._save import Ta
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Surroundings
 from ansible_collections.palisade.netfilter.plugins.module_utils._verdict_diff import Change, Question, changes, flows_of, lanes, questions
 
-_HEADER = 'traffic'
+_BEFORE, _AFTER = 'traffic (live)', 'traffic (wanted)'
 
 
 class Fates(NamedTuple):
@@ -34,7 +34,7 @@ class Fates(NamedTuple):
         else:
             lines = ['# what changes for traffic, of %d packets sent through copies of both' % self.asked]
             lines += ['! %s' % change.text() for change in self.changes] or ['# nothing does']
-        return {'before_header': '%s (live)' % _HEADER, 'after_header': '%s (wanted)' % _HEADER, 'prepared': '\n'.join(lines) + '\n'}
+        return {'before_header': _BEFORE, 'after_header': _AFTER, 'prepared': '\n'.join(['--- %s' % _BEFORE, '+++ %s' % _AFTER, *lines]) + '\n'}
 
 
 def fates(host: RigHost, plans: Sequence[FamilyPlan], live: Mapping[str, Tables], predicted: Mapping[str, Tables], around: Surroundings,

@@ -110,7 +110,7 @@ class _Flows(NamedTuple):
 class Prover:
     """Proves a run's expectations and its way back in. Raises PalisadeError at once for expectations that cannot be read."""
 
-    def __init__(self, host: RigHost, expect: Optional[Sequence[Any]], allow_lockout: bool, verdict_diff: bool) -> None:
+    def __init__(self, host: RigHost, expect: Optional[Sequence[Any]], allow_lockout: bool, verdict_diff: bool = False) -> None:
         self.host = host
         self.verdict_diff = verdict_diff
         self.groups = read_expectations(expect or [], 'expect')
@@ -129,7 +129,7 @@ class Prover:
             warnings += unknown_to_proofs(self.host, prospect.around)
         failures = ['expect: %s' % text for text in flows.failures]
         if guarded.state == 'refused':
-            failures.insert(0, guarded.reason)
+            failures.insert(0, 'this would lock Ansible out: %s' % guarded.reason)
         if failures:
             raise UnprovedError('%s. Nothing has changed' % '\n'.join(failures).rstrip('.'), result, warnings)
         told = self._told(prospect, works) if self.verdict_diff and request.diff_mode and prospect.changing else None
@@ -160,7 +160,7 @@ class Prover:
         except PalisadeError as error:
             return Guarding('unproved', str(error), connection.text())
         state = 'overridden' if found.state == 'refused' and self.allow_lockout else found.state
-        return Guarding(state, found.reason, connection.text())
+        return Guarding(state, '. To let it pass: '.join([text.rstrip('.') for text in (found.reason, found.remedy) if text]), connection.text())
 
     def _expected(self, prospect: Prospect, rehearsal: str) -> _Flows:
         try:
@@ -181,11 +181,11 @@ class Prover:
         if rehearsal in _WITHOUT_NAMESPACE:
             return _Flows(warnings=['expect: %s not proved, which rehearsal: %s allows: %s' % (
                 flows + (' was' if count == 1 else ' were'), rehearsal, error)])
-        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none) allows to go on without that proof. '
-                            'Nothing has changed' % (flows, str(error).rstrip('.')))
+        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none; in the roles firewall_rehearsal) allows to go on without '
+                            'that proof. Nothing has changed' % (flows, str(error).rstrip('.')))
 
 
 def _guard_warnings(guarded: Guarding) -> List[str]:
     if guarded.state == 'unproved':
         return ['whether the connection %s will be let in again could not be proved: %s' % (guarded.connection or 'of this run', guarded.reason)]
-    return ['%s. allow_lockout: true goes on' % guarded.reason.rstrip('.')] if guarded.state == 'overridden' else []
+    return ['allow_lockout: this may lock Ansible out: %s' % guarded.reason] if guarded.state == 'overridden' else []
