@@ -56,7 +56,7 @@ class FakeProver:
         if self.error:
             raise self.error
         flows = {'flows': [{'verdict': 'accept'}]} if self.options['expect'] else {}
-        told = {'verdict_diff': []} if self.options['verdict_diff'] else {}
+        told: Dict[str, Any] = {'verdict_diff': []} if self.options['verdict_diff'] else {}
         return Proof({'guard': {'state': 'none'}, **flows, **told}, ['be warned'])
 
 
