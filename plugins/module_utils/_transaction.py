@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import count
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import (
     Declared,
@@ -79,16 +79,32 @@ class Work(NamedTuple):
     rehearsal: str
 
 
-def run_ruleset(request: Request, host: Host) -> Dict[str, Any]:
+class Proof(NamedTuple):
+    """What a proof came to: its part of the module's result, and warnings."""
+
+    result: Mapping[str, Any]
+    warnings: Sequence[str]
+
+
+class Prover(Protocol):
+    """Proves with packets what a run is about to do. Its code is large: this file does not import it, the module that wants it hands it in."""
+
+    def prove(self, request: Request, works: Sequence[Work]) -> Proof:
+        """Look at what is planned, before anything changes. Raises PalisadeError where it must not go live."""
+
+
+def run_ruleset(request: Request, host: Host, prover: Optional[Prover] = None) -> Dict[str, Any]:
     """Carry a request out and return the module's result. Raises PalisadeError with nothing changed, or with all put back."""
-    return _Run(request, host).carry_out()
+    return _Run(request, host, prover).carry_out()
 
 
 class _Run:
 
-    def __init__(self, request: Request, host: Host) -> None:
+    def __init__(self, request: Request, host: Host, prover: Optional[Prover]) -> None:
         self.request = request
         self.host = host
+        self.prover = prover
+        self.proved: Mapping[str, Any] = {}
         self.ownership = Ownership(request.name, request.scope)
         self.warnings: List[str] = []
         self.normaliser = Normaliser(
@@ -101,10 +117,13 @@ class _Run:
         declared = self._declared()
         if self.request.check_mode and self.request.rehearsal != 'scratch':
             works = self._prepared(declared)
-            return self._result(works, self._files(declared, works))
+            files = self._files(declared, works)
+            self._prove(works)
+            return self._result(works, files)
         with self.host.lock():
             works = self._prepared(declared)
             files = self._files(declared, works)
+            self._prove(works)
             if not self.request.check_mode:
                 self._make_real([work for work in works if work.plan.operations], files)
             return self._result(works, files)
@@ -112,6 +131,12 @@ class _Run:
     def _prepared(self, declared: Mapping[str, Declared]) -> List[Work]:
         self._note_interruption()
         return [self._prepare(family, declared[family], declared) for family in declared]
+
+    def _prove(self, works: Sequence[Work]) -> None:
+        if self.prover is not None:
+            proof = self.prover.prove(self.request, works)
+            self.proved = proof.result
+            self.warnings.extend(proof.warnings)
 
     def _make_real(self, changing: Sequence[Work], files: FilePlan) -> None:
         try:
@@ -320,6 +345,7 @@ class _Run:
             more['boot'] = {'unit': self.host.boot_unit()}
         return {
             **more,
+            **self.proved,
             'changed': bool(operations) or files.changed,
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),
