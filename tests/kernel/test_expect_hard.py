@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""`expect` of rules that remember, or ask for what a copy of the host may not have: the right verdict, or an error that says what cannot be proved."""
+"""`expect` of rules that remember, or ask for what a copy of the host may not have: right, or an error that says what cannot be proved."""
 from __future__ import annotations
 
 from typing import Any
