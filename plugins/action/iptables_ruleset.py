@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
         elif arguments.get('profile') is not None:
             self._compile(arguments)
         transport = str(self._connection.transport).rpartition('.')[2]
-        proving = bool(arguments.get('expect')) or may_be_cut(transport)
+        proving = bool(arguments.get('expect')) or self._tells_verdicts(arguments) or may_be_cut(transport)
         result.update(self._without_collector(MODULE if proving else UNPROVED, arguments, task_vars))
         if not proving and not result.get('failed'):
             result['guard'] = {'state': 'none', 'reason': NOT_CUT % transport}
@@ -69,6 +69,9 @@ class ActionModule(ActionBase):
         if unit != 'enabled' and not (task_vars or {}).get(INSTALLS_UNIT):
             self._display.warning(UNLOADED % (result['persisted'], UNITS[unit]))
         return result
+
+    def _tells_verdicts(self, arguments: dict[str, t.Any]) -> bool:
+        return bool(self._task.diff) and boolean(arguments.get('verdict_diff', False), strict=False)
 
     def _without_collector(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
         """Run the module.

@@ -15,6 +15,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._expect import 
     read_expectations,
     unknown_to_proofs,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._fates import Fates, fates
 from ansible_collections.palisade.netfilter.plugins.module_utils._guard import guard
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
@@ -109,8 +110,9 @@ class _Flows(NamedTuple):
 class Prover:
     """Proves a run's expectations and its way back in. Raises PalisadeError at once for expectations that cannot be read."""
 
-    def __init__(self, host: RigHost, expect: Optional[Sequence[Any]], allow_lockout: bool) -> None:
+    def __init__(self, host: RigHost, expect: Optional[Sequence[Any]], allow_lockout: bool, verdict_diff: bool = False) -> None:
         self.host = host
+        self.verdict_diff = verdict_diff
         self.groups = read_expectations(expect or [], 'expect')
         self.allow_lockout = allow_lockout
 
@@ -130,7 +132,19 @@ class Prover:
             failures.insert(0, 'this would lock Ansible out: %s' % guarded.reason)
         if failures:
             raise UnprovedError('%s. Nothing has changed' % '\n'.join(failures).rstrip('.'), result, warnings)
-        return Proof(result, warnings)
+        told = self._told(prospect, works) if self.verdict_diff and request.diff_mode and prospect.changing else None
+        if told is None:
+            return Proof(result, warnings)
+        return Proof({**result, 'verdict_diff': [change.data() for change in told.changes]}, warnings, [told.diff()])
+
+    def _told(self, prospect: Prospect, works: Sequence[Work]) -> Fates:
+        """What the run changes for traffic. That is for a person to read: where it cannot be told, that is said there, and nothing fails."""
+        families = [work.family for work in works]
+        try:
+            live, future = prospect.live(families), prospect.predicted(families)
+            return fates(self.host, [work.plan for work in works], live, future, prospect.around, self.groups)
+        except PalisadeError as error:
+            return Fates(problem=str(error))
 
     def _guarded(self, prospect: Prospect) -> Guarding:
         if not prospect.changing:
