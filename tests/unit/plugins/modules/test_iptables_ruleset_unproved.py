@@ -25,7 +25,7 @@ def packed(path: Path) -> Set[str]:
     waiting = [path]
     while waiting:
         for node in ast.walk(ast.parse(waiting.pop().read_text(encoding='utf-8'))):
-            name = node.module[len(UTILS):] if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(UTILS) else ''
+            name = (node.module or '')[len(UTILS):] if isinstance(node, ast.ImportFrom) and (node.module or '').startswith(UTILS) else ''
             if name and name not in found:
                 found.add(name)
                 waiting.append(FOLDER / ('%s.py' % name))
