@@ -9,6 +9,8 @@ from dataclasses import replace
 from typing import Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Icmp, Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, merged
 
 # The service that an operator comes in by, whatever its port: the management port is a guess of the role's where nobody names it.
@@ -24,6 +26,9 @@ def closed(policy: Policy) -> Policy:
     """
     return replace(
         policy,
+        outbound=_without_users(policy.outbound),
+        redirects=tuple(redirect for redirect in policy.redirects if _leads_to_access(redirect, policy)),
+        helpers=(),
         icmp=Icmp(types=(), echo_rate=None),
         services=() if policy.management.sources else _access(policy),
         logging=replace(policy.logging, enabled=False),
@@ -42,6 +47,17 @@ def _access(policy: Policy) -> tuple[Service, ...]:
         if ports:
             reduced.append(replace(service, ports=(("tcp", ports),)))
     return tuple(reduced)
+
+
+def _without_users(outbound: Outbound) -> Outbound:
+    """It stays as strict as it was; a rule about a user whom the host does not know could not be loaded, though."""
+    return replace(outbound, services=tuple(service for service in outbound.services if not service.uid))
+
+
+def _leads_to_access(redirect: Redirect, policy: Policy) -> bool:
+    """Whether the operator comes in by it: the management port is the one that Ansible dials."""
+    port = PortRange(policy.management.port, policy.management.port)
+    return "tcp" in redirect.protocols and redirect.port.overlaps(port)
 
 
 def _tcp(service: Service) -> tuple[PortRange, ...]:

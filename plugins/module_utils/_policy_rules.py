@@ -67,6 +67,14 @@ def from_source(rule: Rule, source: Source) -> Rule:
     return limited if source.everything else replace(limited, source=source.text)
 
 
+def to_destination(rule: Rule, destination: Source) -> Rule:
+    """`rule` for packets to `destination` alone."""
+    limited = replace(rule, family=destination.family)
+    if destination.is_range:
+        return replace(limited, matches=(*limited.matches, "-m iprange --dst-range " + destination.text))
+    return limited if destination.everything else replace(limited, destination=destination.text)
+
+
 def port_groups(ranges: Sequence[PortRange]) -> list[tuple[PortRange, ...]]:
     """`ranges` cut into pieces that fit into one rule each."""
     groups: list[tuple[PortRange, ...]] = []

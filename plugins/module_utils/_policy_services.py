@@ -81,7 +81,7 @@ def _service(name: str, entry: object, where: str, families: tuple[int, ...]) ->
         return None
     service = Service(
         name=name,
-        ports=_service_ports(name, given, where),
+        ports=service_ports(name, given, where),
         sources=_service_sources(given, where, families),
         interfaces=_optional(given, where, "interfaces", values.interfaces),
         source_ports=_optional(given, where, "source_ports", values.ports) or (),
@@ -108,7 +108,7 @@ def _service_sources(given: Mapping[str, Any], where: str, families: tuple[int, 
     return sources
 
 
-def _service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tuple[str, tuple[PortRange, ...]], ...]:
+def service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tuple[str, tuple[PortRange, ...]], ...]:
     """Each protocol with its ports, from the entry and, where it says nothing, from the well-known service."""
     ports, known = given.get("ports"), WELL_KNOWN.get(name)
     if isinstance(ports, Mapping):

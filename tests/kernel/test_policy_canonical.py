@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import CompiledPolicy, compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import ICMP_SERVICES
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import limit_match
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import rate
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import read_variables
-from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
+from ansible_collections.palisade.netfilter.plugins.module_utils._services import HELPERS, WELL_KNOWN
 
 from .support.host import FAMILIES, Host
-from .support.save_text import rules
+from .support.save_text import rules, sections
 
 GOLDEN = Path(__file__).resolve().parents[1] / "unit" / "golden"
 
@@ -50,6 +51,34 @@ POLICIES: dict[str, dict[str, Any]] = {
             }.items()
         }
     },
+    "every helper": {"helpers": list(HELPERS)},
+    "every well-known service let out": {
+        "outbound": {"policy": "reject", "services": {name: {} for name in (*WELL_KNOWN, *ICMP_SERVICES)}}
+    },
+    "odd destinations": {
+        "outbound": {
+            "policy": "drop",
+            "services": {
+                "one": {"ports": 1, "to": "192.0.2.1"},
+                "each": {"ports": 1, "to": ["192.0.2.1", "2001:db8::1"]},
+                "range": {"ports": [1, 2], "to": ["192.0.2.1-192.0.2.9", "2001:db8::1-2001:db8::9"]},
+                "everywhere": {"ports": 1, "to": ["0.0.0.0/0", "::/0"], "uid": "1000-1999"},
+                "ping": {"to": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "interfaces": ["eth0", "wlan+"]},
+                "errors": {"icmp_types": ["time-exceeded", "timestamp-request"]},
+                "every_type": {"icmp_types": "all", "to": "10.0.0.0/8"},
+                "lan": {"protocols": "all", "interfaces": "lan0", "uid": 0},
+                "tunnel": {"protocols": ["esp", "ah"], "to": "192.0.2.1"},
+                "from_one_port": {"ports": {"udp": [123], "sctp": [5000, 5001]}, "source_ports": [123, "1024-65535"]},
+            },
+        },
+        "management": {"from": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "port": 2222},
+    },
+    "redirects": {
+        "redirects": {
+            "all": {"port": "1-65535", "to_port": 1, "protocols": ["tcp", "udp", "sctp"], "interfaces": ["eth0"]},
+            "some": {"port": 53, "to_port": 5353, "from": ["10.0.0.1-10.0.0.9", "::/0"], "interfaces": ["lo", "wlan+"]},
+        }
+    },
     "ports at the ends": {
         "services": {
             "low": {"ports": 1},
@@ -65,13 +94,14 @@ def compiled(policy: dict[str, Any]) -> CompiledPolicy:
 
 
 def golden(name: str) -> CompiledPolicy:
-    return compiled(read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8"))).policy)
+    read = read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8")))
+    return compile_policy(read.profile or "server", read.policy)
 
 
-def compiled_rules(text: str, family: str) -> list[str]:
-    """Return the rules of a family, chain by chain, as compiled."""
+def compiled_rules(text: str, table: str, family: str) -> list[str]:
+    """Return the rules of a table and a family, chain by chain, as compiled."""
     others = "-6 " if family == "ipv4" else "-4 "
-    ours = [line for line in text.splitlines() if line.startswith("-") and not line.startswith(others)]
+    ours = [line for line in sections(text)[table] if line.startswith("-") and not line.startswith(others)]
     return by_chain([line[line.index("-A ") :] for line in ours])
 
 
@@ -82,7 +112,10 @@ def by_chain(lines: list[str]) -> list[str]:
 def check(host: Host, family: str, declared: dict[str, Any]) -> None:
     text = tables_text(declared)
     host.restore(text, family=family)
-    assert by_chain(rules(host.save(family))) == compiled_rules(text, family)
+    saved = host.save(family)
+    assert sorted(sections(saved)) == sorted(declared)
+    for table in declared:
+        assert by_chain(rules(saved, table)) == compiled_rules(text, table, family)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
