@@ -173,7 +173,8 @@ def test_row_0_13_an_unprivileged_server_answers_on_the_low_port(host: Host, nei
 @pytest.mark.parametrize("family", FAMILIES)
 def test_row_0_13_what_goes_through_a_router_is_not_its_own(host: Host, neighbour: Host, family: str) -> None:
     apply(host, "workstation", redirects={"web": {"port": 80, "to_port": 8080}})
-    through: dict[str, Any] = {"in_interface": "eth0", "source": NEIGHBOUR[family], "destination": {"ipv4": "203.0.113.7", "ipv6": "2001:db8:113::7"}[family]}
+    far = {"ipv4": "203.0.113.7", "ipv6": "2001:db8:113::7"}[family]
+    through: dict[str, Any] = {"in_interface": "eth0", "source": NEIGHBOUR[family], "destination": far}
     for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
         host.run("sysctl", "-qw", f"{key}=1")
     found = host.probe(hook="forward", out_interface="wan0", port=80, **through)
