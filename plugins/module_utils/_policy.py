@@ -99,16 +99,10 @@ def _tables(policy: Policy, forward: dict[str, Any]) -> dict[str, dict[str, dict
     chains: Chains = {}
     filtered = {"INPUT": {"policy": "DROP", "rules": _texts(_input_rules(policy, chains), policy)}}
     forwarded = _texts(_forward_rules(policy, chains), policy)
-<<<<<<< HEAD
-    filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else forward
-    sent = _texts(_output_rules(policy, chains), policy)
-    if policy.outbound.policy != "accept":
-=======
     own = _texts(_with_raw([], policy, "filter", "FORWARD"), policy)
     filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else {**forward, "rules": own}
-    sent = _texts(outbound_rules(policy, chains), policy)
-    if sent:
->>>>>>> main
+    sent = _texts(_output_rules(policy, chains), policy)
+    if policy.outbound.policy != "accept":
         filtered["OUTPUT"] = {"policy": "DROP", "rules": sent}
     elif sent:
         filtered["OUTPUT"] = {"rules": sent}

@@ -9,12 +9,9 @@ from dataclasses import replace
 from typing import Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Icmp, Policy, Service
-<<<<<<< HEAD
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
-=======
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import kept_refusals
->>>>>>> main
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, merged
 
 # The service that an operator comes in by, whatever its port: the management port is a guess of the role's where nobody names it.
@@ -35,15 +32,12 @@ def closed(policy: Policy) -> Policy:
     sure = not policy.management.sources and refusals is not None
     return replace(
         policy,
-<<<<<<< HEAD
         outbound=_without_users(policy.outbound),
-        redirects=tuple(redirect for redirect in policy.redirects if _leads_to_access(redirect, policy)),
+        redirects=tuple(item for item in policy.redirects if refusals is not None and _leads_to_access(item, policy)),
         helpers=(),
-=======
         trusted=tuple(replace(one, port=port) for one in policy.trusted) if sure else (),
         quiet=(),
         raw=refusals or (),
->>>>>>> main
         icmp=Icmp(types=(), echo_rate=None),
         services=_access(policy) if sure else (),
         logging=replace(policy.logging, enabled=False, invalid=False),
@@ -60,7 +54,7 @@ def _access(policy: Policy) -> tuple[Service, ...]:
         wanted = [management] if service.action == "accept" and service.name != ACCESS else offered
         ports = _common(_tcp(service), wanted)
         if ports:
-            reduced.append(replace(service, ports=(("tcp", ports),)))
+            reduced.append(replace(service, ports=(("tcp", ports),), helper=""))
     return tuple(reduced)
 
 

@@ -82,13 +82,12 @@ def helper_rules(policy: Policy, chain: str) -> list[Rule]:
 
 
 def _service_rules(service: Service) -> list[Rule]:
-    name = getattr(service, "helper", "")
-    if not name or service.action != "accept":
+    if not service.helper or service.action != "accept":
         return []
     ports = dict(service.ports)
     return [
         _assigned(item, group, service.variable)
-        for item in HELPERS[name]
+        for item in HELPERS[service.helper]
         for group in port_groups(ports.get(item.protocol, ()))
     ]
 

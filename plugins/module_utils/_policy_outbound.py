@@ -30,9 +30,12 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules i
     port_matches,
     reject,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import service_ports
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import (
+    service_ports,
+    service_source_ports,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source, join
-from ansible_collections.palisade.netfilter.plugins.module_utils._services import SOURCE_PORTS, WELL_KNOWN
+from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
 
 if TYPE_CHECKING:
     from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy
@@ -118,7 +121,7 @@ def _service(name: str, entry: object, where: str, families: tuple[int, ...]) ->
         icmp_types=icmp_types,
         destinations=_destinations(given, where, families),
         interfaces=_optional(given, where, "interfaces", values.interfaces),
-        source_ports=_source_ports(name, given, where),
+        source_ports=service_source_ports(name, given, where),
         uid=_optional(given, where, "uid", _user) or "",
     )
     if service.source_ports and not (ports and all(ranges for _protocol, ranges in ports)):
@@ -128,12 +131,6 @@ def _service(name: str, entry: object, where: str, families: tuple[int, ...]) ->
 
 def _optional(given: Mapping[str, Any], where: str, key: str, read: Callable[[object, str], Any]) -> Any:
     return read(given[key], join(where, key)) if key in given else None
-
-
-def _source_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[PortRange, ...]:
-    if "ports" not in given and "source_ports" not in given and name in SOURCE_PORTS:
-        return values.ports(SOURCE_PORTS[name], where)
-    return _optional(given, where, "source_ports", values.ports) or ()
 
 
 def _icmp_types(name: str, given: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
