@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Sequence
+from typing import Iterable, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Icmp, Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, offered_to
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, merged
 
 # The service that an operator comes in by, whatever its port: the management port is a guess of the role's where nobody names it.
@@ -20,28 +21,42 @@ def closed(policy: Policy) -> Policy:
 
     Management access is `management` where it names sources. Where it does not, it is the service ssh and whatever other
     service the policy has on the management port, in the policy's order and with its refusals. It never lets in a packet
-    that the policy itself would refuse, and where the policy offers neither, nobody new gets in.
+    that the policy itself would refuse, and where the policy offers neither, nobody new gets in. A router
+    keeps its lists of hosts (firewall_mac_acl) and forwards nothing.
     """
+    managed = bool(policy.management.sources)
     return replace(
         policy,
         icmp=Icmp(types=(), echo_rate=None),
-        services=() if policy.management.sources else _access(policy),
+        services=() if managed else _access(policy.services, policy),
+        lans=tuple(_closed_lan(lan, () if managed else _access(offered_to(lan), policy)) for lan in policy.lans),
+        wans=(),
+        forwards=(),
         logging=replace(policy.logging, enabled=False),
         final="policy",
     )
 
 
-def _access(policy: Policy) -> tuple[Service, ...]:
+def _closed_lan(lan: Lan, services: tuple[Service, ...]) -> Lan:
+    return replace(lan, trust=False, internet=False, to=(), services=services)
+
+
+def _access(services: Iterable[Service], policy: Policy) -> tuple[Service, ...]:
     management = PortRange(policy.management.port, policy.management.port)
-    offered = merged([management, *(port for service in policy.services if service.name == ACCESS for port in _tcp(service))])
+    offered = merged([management, *(port for service in _everywhere(policy) if service.name == ACCESS for port in _tcp(service))])
     reduced = []
-    for service in policy.services:
+    for service in services:
         # Other services open the management port alone; a refusal counts wherever ssh is let in.
         wanted = [management] if service.action == "accept" and service.name != ACCESS else offered
         ports = _common(_tcp(service), wanted)
         if ports:
             reduced.append(replace(service, ports=(("tcp", ports),)))
     return tuple(reduced)
+
+
+def _everywhere(policy: Policy) -> list[Service]:
+    """The services for everybody and those for a LAN. What a trusted LAN reaches by its trust is none of them by name."""
+    return [*policy.services, *(service for lan in policy.lans for service in lan.services)]
 
 
 def _tcp(service: Service) -> tuple[PortRange, ...]:

@@ -29,6 +29,7 @@ ACTIONS = ("accept", "drop", "reject")
 PROTOCOLS_WITH_PORTS = ("tcp", "udp", "sctp")
 PROTOCOLS = (*PROTOCOLS_WITH_PORTS, "esp", "ah", "gre")
 SERVICE_KEYS = ("action", "from", "interfaces", "ports", "protocols", "source_ports", "state")
+VARIABLE = "firewall_services"
 
 
 @dataclass(frozen=True)
@@ -41,15 +42,28 @@ class Service:
     interfaces: tuple[str, ...] | None
     source_ports: tuple[PortRange, ...]
     action: str
+    where: str = ""
 
     @property
     def variable(self) -> str:
-        return "firewall_services." + self.name
+        return self.where or join(VARIABLE, self.name)
+
+    @property
+    def tag(self) -> str:
+        """What chains and lists of this service are named after: no two services of a policy have the same."""
+        parts = self.variable.split(".")
+        # firewall_lan.home.services.ssh → home.ssh; no name that a user gives has a dot in it.
+        return self.name if parts[0] == VARIABLE else f"{parts[1]}.{self.name}"
 
     @property
     def limited(self) -> bool:
         """Whether it is for some sources or interfaces only."""
         return self.sources is not None or self.interfaces is not None
+
+    @property
+    def for_the_rest(self) -> bool:
+        """Whether it refuses everybody whom nothing else has let in: behind all that accepts, a router's LANs included."""
+        return self.action != "accept" and not self.limited
 
 
 # Reading
@@ -69,7 +83,7 @@ def _rank(service: Service) -> int:
     """Who comes first where services overlap: a refusal for some, then what is accepted, then a refusal for all."""
     if service.action == "accept":
         return 1
-    return 0 if service.limited else 2
+    return 2 if service.for_the_rest else 0
 
 
 def _service(name: str, entry: object, where: str, families: tuple[int, ...]) -> Service | None:
@@ -86,6 +100,7 @@ def _service(name: str, entry: object, where: str, families: tuple[int, ...]) ->
         interfaces=_optional(given, where, "interfaces", values.interfaces),
         source_ports=_optional(given, where, "source_ports", values.ports) or (),
         action=values.choice(given.get("action", "accept"), join(where, "action"), ACTIONS),
+        where=where,
     )
     if service.source_ports and not all(ranges for _protocol, ranges in service.ports):
         raise PalisadeError("{}: only tcp, udp and sctp have source ports".format(join(where, "source_ports")))
@@ -217,7 +232,7 @@ def _service_verdict(service: Service, rule: Rule, policy: Policy, chains: Chain
         return verdicts
     if service.action == "reject":
         return [from_source(item, source) for item in verdicts for source in service.sources if _fits(item, source)]
-    return by_source(verdicts[0], service.sources, chain_name("from", service.name), chains)
+    return by_source(verdicts[0], service.sources, chain_name("from", service.tag), chains)
 
 
 def _fits(rule: Rule, source: Source) -> bool:

@@ -65,7 +65,8 @@ def compiled(policy: dict[str, Any]) -> CompiledPolicy:
 
 
 def golden(name: str) -> CompiledPolicy:
-    return compiled(read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8"))).policy)
+    read = read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8")))
+    return compile_policy(read.profile or "server", read.policy)
 
 
 def compiled_rules(text: str, family: str) -> list[str]:
