@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Iterable, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Icmp, Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import kept_refusals
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, offered_to
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, merged
 
@@ -20,19 +21,26 @@ def closed(policy: Policy) -> Policy:
     """The policy without anything but what the host itself lives by and management access.
 
     Management access is `management` where it names sources. Where it does not, it is the service ssh and whatever other
-    service the policy has on the management port, in the policy's order and with its refusals. It never lets in a packet
-    that the policy itself would refuse, and where the policy offers neither, nobody new gets in. A router
-    keeps its lists of hosts (firewall_mac_acl) and forwards nothing.
+    service the policy has on the management port, in the policy's order and with its refusals, knocks and rates, and trusted hosts on that
+    port. It never lets in a packet that the policy itself would refuse: what refuses spoofed sources stays, and refusals among the user's own
+    rules stay as far as any host can load them. Where the policy offers no access, nobody new gets in. A router keeps its lists
+    of hosts (firewall_mac_acl) and forwards nothing.
     """
-    managed = bool(policy.management.sources)
+    refusals = kept_refusals(policy.raw)
+    port = PortRange(policy.management.port, policy.management.port)
+    # Where a rule of the user's may refuse what we cannot tell, management alone is sure to be let in by the policy.
+    sure = not policy.management.sources and refusals is not None
     return replace(
         policy,
+        trusted=tuple(replace(one, port=port) for one in policy.trusted) if sure else (),
+        quiet=(),
+        raw=refusals or (),
         icmp=Icmp(types=(), echo_rate=None),
-        services=() if managed else _access(policy.services, policy),
-        lans=tuple(_closed_lan(lan, () if managed else _access(offered_to(lan), policy)) for lan in policy.lans),
+        services=_access(policy.services, policy) if sure else (),
+        lans=tuple(_closed_lan(lan, _access(offered_to(lan), policy) if sure else ()) for lan in policy.lans),
         wans=(),
         forwards=(),
-        logging=replace(policy.logging, enabled=False),
+        logging=replace(policy.logging, enabled=False, invalid=False),
         final="policy",
     )
 

@@ -88,7 +88,7 @@ def _forward(entry: Entry, families: tuple[int, ...], wans: Sequence[str]) -> Fo
         raise PalisadeError(f"{entry.where}: needs `port`")
     if family == 6 and "to_port" in entry.given:
         raise PalisadeError(f"{entry.at('to_port')}: nothing is rewritten on the way to an IPv6 host; it is reached at its own port")
-    ports = entry.read("port", values.ports, ())
+    ports: tuple[PortRange, ...] = entry.read("port", values.ports, ())
     return Forward(
         name=entry.name,
         to=to,

@@ -6,20 +6,18 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Iterable
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
-from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_chains import Chains, chain_name
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_entries import Entry, entries, reference
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging import log_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import (
     Rule,
     from_source,
     icmp_rule,
-    limit_match,
-    log_target,
+    mac_match,
     port_matches,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source, join
@@ -27,9 +25,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values 
 if TYPE_CHECKING:
     from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy
 
-_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
-
-# In the place of a chain in a log prefix. The chain's own name may be too long for the kernel.
+# In the place of a chain in a log prefix: the chain's own name would be cut.
 LOGGED_AS = "MAC-ACL"
 
 
@@ -60,26 +56,9 @@ def _member(lan: str, entry: Entry, families: tuple[int, ...]) -> Member:
     return Member(
         lan=lan,
         name=entry.name,
-        macs=entry.needed("mac", _macs),
+        macs=entry.needed("mac", values.macs),
         addresses=entry.read("address", values.sources, (), families),
     )
-
-
-def _macs(value: Any, where: str) -> tuple[str, ...]:
-    macs = values.items(value, where)
-    if not macs:
-        raise PalisadeError(f"{where}: the list is empty")
-    return values.unique(mac(item, where) for item in macs)
-
-
-def mac(value: Any, where: str) -> str:
-    """An Ethernet address as iptables-save has it. YAML reads an unquoted one of decimal digits as a number."""
-    word = value.strip().lower().replace("-", ":") if isinstance(value, str) else ""
-    if not _MAC.match(word):
-        raise PalisadeError(f"{where}: {value!r} is no Ethernet address; write it like '02:00:5e:00:53:01', in quotes")
-    if int(word[1], 16) & 1:
-        raise PalisadeError(f"{where}: {word} is the address of a group, not of a host")
-    return word
 
 
 def mac_acl_rules(policy: Policy, chains: Chains) -> list[Rule]:
@@ -104,7 +83,7 @@ def _neighbours() -> list[Rule]:
 def _listed(member: Member) -> list[Rule]:
     rules = []
     for address in member.macs:
-        rule = Rule("RETURN", matches=("-m mac --mac-source " + address,), comment=member.variable)
+        rule = Rule("RETURN", matches=(mac_match(address),), comment=member.variable)
         families = {source.family for source in member.addresses}
         rules += [from_source(rule, source) for source in member.addresses]
         if 4 in families:
@@ -123,11 +102,7 @@ def _asking_for_an_address(rule: Rule) -> Rule:
 
 
 def _strangers(policy: Policy, variable: str) -> list[Rule]:
-    rules = [Rule("DROP", comment=variable)]
-    if policy.logging.enabled:
-        target = log_target(policy.logging.prefix.replace("{chain}", LOGGED_AS), policy.logging.level)
-        rules.insert(0, Rule(target, matches=(limit_match(policy.logging.rate),), comment=variable))
-    return rules
+    return [*log_rules(policy, LOGGED_AS, rule=Rule("", comment=variable)), Rule("DROP", comment=variable)]
 
 
 def listed(policy: Policy, lan: str, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
