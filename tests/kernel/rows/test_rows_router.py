@@ -76,7 +76,7 @@ def to_router(family: str, link: str, **flow: Any) -> dict[str, Any]:
 
 def probed(host: Host, *flows: dict[str, Any], sequence: bool = False) -> list[dict[str, Any]]:
     flows_without_ports = [{key: value for key, value in flow.items() if value is not None} for flow in flows]
-    result = host.probe(flows=flows_without_ports, sequence=sequence)
+    result = host.probe(flows=[flows_without_ports] if sequence else flows_without_ports)
     assert not result.failed, result.message
     return list(result.data["flows"])
 
