@@ -28,6 +28,10 @@ PLAY = [{
 }]
 
 
+def stop_sshd(host: Host, directory: Path) -> None:
+    host.run("kill", (directory / "sshd.pid").read_text().strip())
+
+
 @contextmanager
 def controller(hosts: dict[str, Host], directory: Path) -> Iterator[Sequence[str]]:
     """Start sshd on every host and give the command prefix of a namespace that is wired to each of them, and write the inventory."""
@@ -52,7 +56,7 @@ def controller(hosts: dict[str, Host], directory: Path) -> Iterator[Sequence[str
             subprocess.run([*inside, "ip", "link", "set", f"wire{number}", "up"], check=True)
             host.run("mkdir", "-p", "/run/sshd")
             host.run("/usr/sbin/sshd", "-f", str(own / "sshd_config"), "-E", str(own / "log"))
-            stack.callback(lambda host=host, own=own: host.run("kill", (own / "sshd.pid").read_text().strip()))
+            stack.callback(stop_sshd, host, own)
             lines.append(f"{name} ansible_host=10.99.{number}.1 ansible_remote_tmp={own}/tmp\n")
         (directory / "inventory").write_text("".join(lines))
         yield inside
