@@ -9,7 +9,7 @@ what comes out of it can be trusted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Mapping
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
@@ -29,7 +29,11 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import Member, read_mac_acl
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound, read_outbound
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import Raw, read_raw
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect, read_redirects
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import (
+    Redirect,
+    read_redirects,
+    refuse_unheard_refusals,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, Wan, read_lans, read_wans
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import Service, read_services
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import Rate, Source, join
@@ -70,7 +74,7 @@ class Policy:
     quiet: tuple[Quiet, ...] = ()
     antispoof: Antispoof | None = None
     raw: tuple[Raw, ...] = ()
-    outbound: tuple[Outbound, ...] = ()
+    outbound: Outbound = field(default_factory=Outbound)
     redirects: tuple[Redirect, ...] = ()
     helpers: tuple[Helper, ...] = ()
     lans: tuple[Lan, ...] = ()
@@ -84,7 +88,7 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
     """The policy that `policy` (role variables without their `firewall_`) makes of the profile's defaults."""
     given = _with_defaults(profile, policy)
     families = values.families(given["families"], "firewall_families")
-    return Policy(
+    read = Policy(
         profile=profile,
         families=families,
         management=_management(given["management"], "firewall_management", families),
@@ -106,6 +110,8 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
         mac_acl=read_mac_acl(given["mac_acl"], "firewall_mac_acl", families),
         mss_clamp=values.boolean(given["mss_clamp"], "firewall_mss_clamp"),
     )
+    refuse_unheard_refusals(read.redirects, read.services)
+    return read
 
 
 def _with_defaults(profile: object, policy: object) -> dict[str, Any]:
