@@ -60,18 +60,31 @@ class ActionModule(ActionBase):
             arguments['content'] = self._read(arguments.pop('src'))
         elif arguments.get('profile') is not None:
             self._compile(arguments)
-        # To pack the module, Ansible reads our code as syntax trees, and while it makes those the collector walks all of Ansible's
-        # own objects again and again. This process is forked for this one task: what is there already need not be looked at.
-        gc.freeze()
         transport = str(self._connection.transport).rpartition('.')[2]
-        proving = bool(arguments.get('expect')) or may_be_cut(transport)
-        result.update(self._execute_module(module_name=MODULE if proving else UNPROVED, module_args=arguments, task_vars=task_vars))
+        proving = bool(arguments.get('expect')) or self._tells_verdicts(arguments) or may_be_cut(transport)
+        result.update(self._without_collector(MODULE if proving else UNPROVED, arguments, task_vars))
         if not proving and not result.get('failed'):
             result['guard'] = {'state': 'none', 'reason': NOT_CUT % transport}
         unit = result.get('boot', {}).get('unit', 'enabled')
         if unit != 'enabled' and not (task_vars or {}).get(INSTALLS_UNIT):
             self._display.warning(UNLOADED % (result['persisted'], UNITS[unit]))
         return result
+
+    def _tells_verdicts(self, arguments: dict[str, t.Any]) -> bool:
+        return bool(self._task.diff) and boolean(arguments.get('verdict_diff', False), strict=False)
+
+    def _without_collector(self, module: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """Run the module.
+
+        To pack it, Ansible reads our code as syntax trees, and while it makes those Python's collector walks all of Ansible's own objects again
+        and again: a third of the packing's time. Trees have no cycles, and this process is forked for this one task.
+        """
+        gc.disable()
+        try:
+            result: dict[str, t.Any] = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
+            return result
+        finally:
+            gc.enable()
 
     def _read(self, source: str) -> str:
         try:

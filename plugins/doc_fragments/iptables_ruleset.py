@@ -127,6 +127,14 @@ options:
         that decides and the way to allow it, and nothing has changed. With V(true), that is a warning.
     type: bool
     default: false
+  verdict_diff:
+    description:
+      - In diff mode, when live rules change, also tell which traffic that makes another verdict for. Packets that rules which come or go
+        are about, and those of O(expect), are sent through a copy of the live rules and one of the wanted rules.
+      - A hundred or so packets at most, fewer with many rules; it takes a few seconds. Not every change for every packet is found by that.
+      - Where it cannot be told (no leave to make namespaces), the diff says so, and nothing fails.
+    type: bool
+    default: false
   lock_timeout:
     description:
       - How long to wait for another run on the host, and for the xtables lock, in seconds.

@@ -66,13 +66,18 @@ def prove(host: RigHost, groups: Sequence[Sequence[Flow]], tables: Mapping[str, 
     for family in families_of(groups):
         if not host.has_family(family) or family not in tables:
             raise PalisadeError('%s: the kernel does not have it' % family)
+    jobs = [Job(rig_for(around, group), group) for group in groups]
+    proved = host.prove(jobs, copied(host, tables), conclude)
+    results = [result_of(flow, packets, job.rig.assumed) for job, done in zip(jobs, proved) for flow, packets in zip(job.flows, done)]
+    return Proved(results, [text for text in map(disagreement, flows, results) if text])
+
+
+def copied(host: RigHost, tables: Mapping[str, Tables]) -> Copied:
+    """The tables with what their rules name, as every rig gets them."""
     named = [frozenset(name for one in tables.values() for name in names_in(one)) for names_in in (sets_named, accounts_named, timeouts_named)]
     sets = host.set_contents(named[0])
     commands = [*(host.recreate_accounting(named[1]) if named[1] else ()), *(host.recreate_timeouts(named[2]) if named[2] else ())]
-    jobs = [Job(rig_for(around, group), group) for group in groups]
-    proved = host.prove(jobs, Copied(tables, sets, commands), conclude)
-    results = [result_of(flow, packets, job.rig.assumed) for job, done in zip(jobs, proved) for flow, packets in zip(job.flows, done)]
-    return Proved(results, [text for text in map(disagreement, flows, results) if text])
+    return Copied(tables, sets, commands)
 
 
 def unknown_to_proofs(host: RigHost, around: Surroundings) -> List[str]:

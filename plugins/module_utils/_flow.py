@@ -289,6 +289,11 @@ def _icmp_type(value: Any, names: Mapping[str, Tuple[int, int]]) -> Tuple[int, i
     return names[text]
 
 
+def icmp_type_name(protocol: str, number: str) -> str:
+    """A type's name by its number, and the number where iptables has no name for it."""
+    return next((name for name, pair in _ICMP_TYPES[protocol].items() if number in ('%d' % pair[0], '%d/%d' % pair) and not pair[1]), number)
+
+
 def _check(found: Mapping[str, Any], where: str) -> None:
     hook = found.get('hook')
     wrong = {'input': ('out_interface', 'uid'), 'forward': ('uid',), 'output': ('in_interface', 'source_mac')}.get(str(hook), ())

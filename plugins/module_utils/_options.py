@@ -36,6 +36,7 @@ def argument_spec() -> Dict[str, Any]:
         'fallback': {'type': 'dict'},
         'expect': {'type': 'list', 'elements': 'raw'},
         'allow_lockout': {'type': 'bool', 'default': False},
+        'verdict_diff': {'type': 'bool', 'default': False},
         'lock_timeout': {'type': 'int', 'default': 30},
     }
 

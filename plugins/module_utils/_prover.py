@@ -15,6 +15,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._expect import 
     read_expectations,
     unknown_to_proofs,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._fates import Fates, fates
 from ansible_collections.palisade.netfilter.plugins.module_utils._guard import guard
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
@@ -109,8 +110,9 @@ class _Flows(NamedTuple):
 class Prover:
     """Proves a run's expectations and its way back in. Raises PalisadeError at once for expectations that cannot be read."""
 
-    def __init__(self, host: RigHost, expect: Optional[Sequence[Any]], allow_lockout: bool) -> None:
+    def __init__(self, host: RigHost, expect: Optional[Sequence[Any]], allow_lockout: bool, verdict_diff: bool = False) -> None:
         self.host = host
+        self.verdict_diff = verdict_diff
         self.groups = read_expectations(expect or [], 'expect')
         self.allow_lockout = allow_lockout
 
@@ -127,10 +129,22 @@ class Prover:
             warnings += unknown_to_proofs(self.host, prospect.around)
         failures = ['expect: %s' % text for text in flows.failures]
         if guarded.state == 'refused':
-            failures.insert(0, guarded.reason)
+            failures.insert(0, 'this would lock Ansible out: %s' % guarded.reason)
         if failures:
             raise UnprovedError('%s. Nothing has changed' % '\n'.join(failures).rstrip('.'), result, warnings)
-        return Proof(result, warnings)
+        told = self._told(prospect, works) if self.verdict_diff and request.diff_mode and prospect.changing else None
+        if told is None:
+            return Proof(result, warnings)
+        return Proof({**result, 'verdict_diff': [change.data() for change in told.changes]}, warnings, [told.diff()])
+
+    def _told(self, prospect: Prospect, works: Sequence[Work]) -> Fates:
+        """What the run changes for traffic. That is for a person to read: where it cannot be told, that is said there, and nothing fails."""
+        families = [work.family for work in works]
+        try:
+            live, future = prospect.live(families), prospect.predicted(families)
+            return fates(self.host, [work.plan for work in works], live, future, prospect.around, self.groups)
+        except PalisadeError as error:
+            return Fates(problem=str(error))
 
     def _guarded(self, prospect: Prospect) -> Guarding:
         if not prospect.changing:
@@ -146,7 +160,7 @@ class Prover:
         except PalisadeError as error:
             return Guarding('unproved', str(error), connection.text())
         state = 'overridden' if found.state == 'refused' and self.allow_lockout else found.state
-        return Guarding(state, found.reason, connection.text())
+        return Guarding(state, '. To let it pass: '.join([text.rstrip('.') for text in (found.reason, found.remedy) if text]), connection.text())
 
     def _expected(self, prospect: Prospect, rehearsal: str) -> _Flows:
         try:
@@ -167,11 +181,11 @@ class Prover:
         if rehearsal in _WITHOUT_NAMESPACE:
             return _Flows(warnings=['expect: %s not proved, which rehearsal: %s allows: %s' % (
                 flows + (' was' if count == 1 else ' were'), rehearsal, error)])
-        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none) allows to go on without that proof. '
-                            'Nothing has changed' % (flows, str(error).rstrip('.')))
+        raise PalisadeError('expect: %s cannot be proved: %s; rehearsal: scratch (or none; in the roles firewall_rehearsal) allows to go on without '
+                            'that proof. Nothing has changed' % (flows, str(error).rstrip('.')))
 
 
 def _guard_warnings(guarded: Guarding) -> List[str]:
     if guarded.state == 'unproved':
         return ['whether the connection %s will be let in again could not be proved: %s' % (guarded.connection or 'of this run', guarded.reason)]
-    return ['%s. allow_lockout: true goes on' % guarded.reason.rstrip('.')] if guarded.state == 'overridden' else []
+    return ['allow_lockout: this may lock Ansible out: %s' % guarded.reason] if guarded.state == 'overridden' else []

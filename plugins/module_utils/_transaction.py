@@ -80,10 +80,11 @@ class Work(NamedTuple):
 
 
 class Proof(NamedTuple):
-    """What a proof came to: its part of the module's result, and warnings."""
+    """What a proof came to: its part of the module's result, warnings, and entries for the diff."""
 
     result: Mapping[str, Any]
     warnings: Sequence[str]
+    diff: Sequence[Mapping[str, str]] = ()
 
 
 class Prover(Protocol):
@@ -104,7 +105,7 @@ class _Run:
         self.request = request
         self.host = host
         self.prover = prover
-        self.proved: Mapping[str, Any] = {}
+        self.proof = Proof({}, ())
         self.ownership = Ownership(request.name, request.scope)
         self.warnings: List[str] = []
         self.normaliser = Normaliser(
@@ -134,9 +135,8 @@ class _Run:
 
     def _prove(self, works: Sequence[Work]) -> None:
         if self.prover is not None:
-            proof = self.prover.prove(self.request, works)
-            self.proved = proof.result
-            self.warnings.extend(proof.warnings)
+            self.proof = self.prover.prove(self.request, works)
+            self.warnings.extend(self.proof.warnings)
 
     def _make_real(self, changing: Sequence[Work], files: FilePlan) -> None:
         try:
@@ -339,13 +339,13 @@ class _Run:
         modes = {work.rehearsal for work in works}
         more: Dict[str, Any] = {}
         if self.request.diff_mode:
-            more['diff'] = [entry for work in works for entry in diff_of(work.plan)] + list(files.diff)
+            more['diff'] = [entry for work in works for entry in diff_of(work.plan)] + list(files.diff) + list(self.proof.diff)
         if self.request.persist and self.request.state == 'present':
             more['persisted'] = self.host.rule_path(self.request.name, 'rules')
             more['boot'] = {'unit': self.host.boot_unit()}
         return {
             **more,
-            **self.proved,
+            **self.proof.result,
             'changed': bool(operations) or files.changed,
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),

@@ -172,6 +172,30 @@ flows:
   returned: with O(expect), where it could be proved, and also if that is the reason for a failure
   type: list
   elements: dict
+verdict_diff:
+  description: The traffic that a change makes another verdict for, or another rewriting.
+  returned: with O(verdict_diff) in diff mode, when live rules change
+  type: list
+  elements: dict
+  contains:
+    traffic:
+      description: What was sent, in words.
+      type: str
+    families:
+      description: V(ipv4), V(ipv6) or both.
+      type: list
+      elements: str
+    before:
+      description: What becomes of it by the live rules.
+      type: str
+    after:
+      description: What becomes of it by the wanted ones.
+      type: str
+    by:
+      description: Chain and number of the rule that decides then, or the policy.
+      type: list
+      elements: str
+  sample: [{traffic: tcp 443 from any on eth0, families: [ipv4, ipv6], before: drop, after: accept, by: [palisade-INPUT 7]}]
 persisted:
   description: Where the rules are kept for the next boot.
   returned: when O(persist) is on
@@ -200,7 +224,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._prover import 
 
 def main() -> None:
     """Run the module."""
-    run_module(RigHost, lambda host, options: Prover(host, options['expect'], options['allow_lockout']))
+    run_module(RigHost, lambda host, options: Prover(host, options['expect'], options['allow_lockout'], options['verdict_diff']))
 
 
 if __name__ == '__main__':

@@ -4,6 +4,7 @@
 """The controller's half: what it hands to the module for each way of saying the rules, and its errors."""
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -252,3 +253,14 @@ def test_a_failure_says_nothing_of_the_guard(action: Any, controller: Any) -> No
     made._connection.transport = 'local'
     made._execute_module = Mock(return_value={'failed': True, 'msg': 'no'})
     assert made.run(task_vars={}) == {'failed': True, 'msg': 'no'}
+
+
+def test_the_collector_rests_while_the_module_is_packed_and_runs_again(action: Any) -> None:
+    made, seen = action(tables={}), []
+    made._execute_module = lambda **_arguments: seen.append(gc.isenabled()) or {}
+    made.run(task_vars={})
+    assert (seen, gc.isenabled()) == ([False], True)
+    made._execute_module = Mock(side_effect=AnsibleActionFail('no'))
+    with pytest.raises(AnsibleActionFail):
+        made.run(task_vars={})
+    assert gc.isenabled()

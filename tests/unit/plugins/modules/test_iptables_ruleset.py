@@ -56,7 +56,8 @@ class FakeProver:
         if self.error:
             raise self.error
         flows = {'flows': [{'verdict': 'accept'}]} if self.options['expect'] else {}
-        return Proof({'guard': {'state': 'none'}, **flows}, ['be warned'])
+        told: Dict[str, Any] = {'verdict_diff': []} if self.options['verdict_diff'] else {}
+        return Proof({'guard': {'state': 'none'}, **flows, **told}, ['be warned'])
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def run(host: MemoryHost, prover: FakeProver, monkeypatch: pytest.MonkeyPatch, c
         return Ended(json.loads(text), text, int(caught.value.code or 0))
 
     def fake_prover(_host: Any, *options: Any) -> FakeProver:
-        prover.options = dict(zip(('expect', 'allow_lockout'), options))
+        prover.options = dict(zip(('expect', 'allow_lockout', 'verdict_diff'), options))
         return prover
 
     monkeypatch.setattr(iptables_ruleset, 'RigHost', fake)
@@ -130,7 +131,7 @@ def test_every_example_is_valid(example: Dict[str, Any]) -> None:
 
 
 def test_everything_returned_is_documented_and_the_other_way_round(run: Any) -> None:
-    result = run(tables={'filter': {'INPUT': ['-i lo -j ACCEPT']}}, persist=True, expect=[FLOW], _ansible_diff=True).result
+    result = run(tables={'filter': {'INPUT': ['-i lo -j ACCEPT']}}, persist=True, expect=[FLOW], verdict_diff=True, _ansible_diff=True).result
     assert set(result) - COMMON == set(RETURN)
     operation, = [operation for operation in result['plan'] if (operation['family'], operation['action']) == ('ipv4', 'append') and
                   operation['chain'] == 'palisade-INPUT']
@@ -196,7 +197,7 @@ def test_a_run_that_changes_nothing_is_proved_too(run: Any, prover: FakeProver) 
     run(tables=TABLES)
     assert not run(tables=TABLES, expect=[FLOW]).result['changed']
     assert [changes for _request, changes in prover.proofs] == [[4, 4], [0, 0]]
-    assert prover.options == {'expect': [FLOW], 'allow_lockout': False}
+    assert prover.options == {'expect': [FLOW], 'allow_lockout': False, 'verdict_diff': False}
 
 
 def test_the_smaller_module_is_the_same_without_proofs(run: Any, prover: FakeProver) -> None:
