@@ -38,11 +38,13 @@ def read_ssh_connection(text: str) -> Client | None:
 def access(policy: Policy, port: int) -> str:
     """Who may open a TCP connection to `port`: everybody (open), nobody (closed), or some (limited).
 
-    An interface is no limit here: which one the operator comes in by is not known.
+    An interface is no limit here: which one the operator comes in by is not known. A service behind knocks lets nobody
+    in: Ansible does not knock. Nor does a trusted network card alone: whose it is cannot be told from here.
     """
     concerned = [service for service in policy.services if _concerns(service, port)]
-    accepting = [service for service in concerned if service.action == "accept"]
+    accepting = [service for service in concerned if service.action == "accept" and not service.knock]
     managed = bool(policy.management.sources) and policy.management.port == port
+    managed = managed or any(one.sources for one in policy.trusted)
     if not accepting:
         return LIMITED if managed else CLOSED
     free = any(service.sources is None for service in accepting)
@@ -56,10 +58,29 @@ def admits(policy: Policy, client: Client) -> bool:
     management = policy.management
     if management.port == client.port and any(source.holds(client.address) for source in management.sources):
         return True
+    if any(source.holds(client.address) for one in policy.trusted for source in one.sources):
+        return True
     for service in policy.services:
-        if _concerns(service, client.port) and _is_from(service, client):
+        if _concerns(service, client.port) and _is_from(service, client) and not service.knock:
             return service.action == "accept"
     return False
+
+
+def unsure(policy: Policy, port: int) -> str:
+    """Sentences about what might let the operator in all the same, or nothing."""
+    said = [
+        f"{service.variable} opens after knocks, and Ansible does not knock."
+        for service in policy.services
+        if service.knock and _concerns(service, port)
+    ]
+    said += [
+        f"Whether the network card is one of {one.variable} cannot be told from here."
+        for one in policy.trusted
+        if not one.sources
+    ]
+    if any(rule.target == "ACCEPT" for one in policy.raw if (one.table, one.chain) == ("filter", "INPUT") for rule in one.rules):
+        said.append("What firewall_rules lets in is not known here.")
+    return " ".join(said)
 
 
 def _concerns(service: Service, port: int) -> bool:

@@ -37,8 +37,8 @@ _DESTINATION_KINDS: Mapping[str, tuple[int | None, str]] = {
 
 # Sources that no packet from outside has. IPv4 as firewall how-tos have it (RFC 6890; without 100.64.0.0/10, which
 # providers use). IPv6: loopback, mapped and translated addresses, discard, benchmarks, ORCHID, documentation, segment
-# routing, unique local, site local, multicast (RFC 6890, 8215, 9602, 9637, 4193, 3879). Link-local addresses are not among them: without
-# them there is no neighbour.
+# routing, unique local, site local, multicast (RFC 6890, 8215, 9602, 9637, 4193, 3879). Link-local addresses are not
+# among them: without them there is no neighbour.
 BOGONS: Mapping[int, tuple[str, ...]] = {
     4: (
         "0.0.0.0/8",
