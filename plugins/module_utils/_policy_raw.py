@@ -41,7 +41,19 @@ HARMLESS_TARGETS = (
 )
 REFUSALS = ("DROP", "REJECT", "RETURN")
 # Matches that our own rules use too: a host that loads ours loads these.
-_OWN_MATCHES = ("addrtype", "comment", "conntrack", "icmp", "icmp6", "iprange", "limit", "mac", "multiport", "tcp", "udp")
+_OWN_MATCHES = (
+    "addrtype",
+    "comment",
+    "conntrack",
+    "icmp",
+    "icmp6",
+    "iprange",
+    "limit",
+    "mac",
+    "multiport",
+    "tcp",
+    "udp",
+)
 
 
 @dataclass(frozen=True)
@@ -117,10 +129,7 @@ def _rule(value: object, where: str, families: tuple[int, ...]) -> RawRule:
 def raw_rules(policy: Policy, table: str, chain: str, place: str) -> list[Rule]:
     """The rules of a chain, with place "before" or "after"."""
     return [
-        rule
-        for raw in policy.raw
-        if (raw.table, raw.chain, raw.place) == (table, chain, place)
-        for rule in raw.rules
+        rule for raw in policy.raw if (raw.table, raw.chain, raw.place) == (table, chain, place) for rule in raw.rules
     ]
 
 

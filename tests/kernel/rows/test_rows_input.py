@@ -2,6 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The rows of the source documents that are about what comes in: each by its number, with its packets, on both backends."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -165,7 +166,11 @@ def test_row_0_8_a_program_that_listens_may_have_the_log(server: Host, family: s
 def test_row_0_9_noise_is_dropped_in_silence(server: Host, family: str) -> None:
     apply(
         server,
-        quiet={"cups": {"ports": {"udp": 631}, "source_ports": 631}, "nfs": {}, "from_next": {"from": [NEXT["ipv4"], NEXT["ipv6"]], "protocols": "tcp"}},
+        quiet={
+            "cups": {"ports": {"udp": 631}, "source_ports": 631},
+            "nfs": {},
+            "from_next": {"from": [NEXT["ipv4"], NEXT["ipv6"]], "protocols": "tcp"},
+        },
         services={"ssh": {}},
     )
     check(
@@ -181,7 +186,10 @@ def test_row_0_9_noise_is_dropped_in_silence(server: Host, family: str) -> None:
 
 
 def test_row_0_9_noise_for_everybody_on_the_wire(server: Host) -> None:
-    apply(server, quiet={"chatter": {"ports": {"udp": "137-138"}, "to": "broadcast", "interfaces": "eth0"}, "groups": {"to": ["multicast", "192.0.2.255"]}})
+    apply(
+        server,
+        quiet={"chatter": {"ports": {"udp": "137-138"}, "to": "broadcast", "interfaces": "eth0"}, "groups": {"to": ["multicast", "192.0.2.255"]}},
+    )
     check(
         server,
         (near("ipv4", port=137, destination="255.255.255.255", **UDP), "drop"),
@@ -238,7 +246,10 @@ def test_row_1_4_a_port_for_the_world(server: Host, family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_row_1_5_a_port_for_one_address_and_one_network(server: Host, family: str) -> None:
-    sources = {"ipv4": ["203.0.113.5", "10.1.0.0/16", "10.9.0.1-10.9.0.3"], "ipv6": ["2001:db8:5::5", "2001:db8:6::/48", "2001:db8:7::1-2001:db8:7::3"]}
+    sources = {
+        "ipv4": ["203.0.113.5", "10.1.0.0/16", "10.9.0.1-10.9.0.3"],
+        "ipv6": ["2001:db8:5::5", "2001:db8:6::/48", "2001:db8:7::1-2001:db8:7::3"],
+    }
     apply(server, services={"mysql": {"from": sources["ipv4"] + sources["ipv6"]}})
     inside = {"ipv4": ("203.0.113.5", "10.1.2.3", "10.9.0.3"), "ipv6": ("2001:db8:5::5", "2001:db8:6:7::1", "2001:db8:7::3")}[family]
     outside = {"ipv4": ("203.0.113.6", "10.2.0.1", "10.9.0.4"), "ipv6": ("2001:db8:5::6", "2001:db8:8::1", "2001:db8:7::4")}[family]
@@ -279,7 +290,11 @@ def test_row_1_6_established_connections_are_not_counted(server: Host, family: s
 def test_row_1_7_who_is_exempt_may_exceed_the_limit(server: Host, family: str) -> None:
     apply(server, services={"ssh": {"rate_limit": {"hits": 2, "exempt": [NEXT["ipv4"], NEXT["ipv6"]]}, "from": NETWORK}})
     first, exempt = near(family, port=22), near(family, port=22, source=NEXT[family])
-    check(server, [*[(exempt, "accept")] * 6, (first, "accept"), (first, "accept"), (first, "drop+log"), (exempt, "accept")], (far(family, port=22), "drop+log"))
+    check(
+        server,
+        [*[(exempt, "accept")] * 6, (first, "accept"), (first, "accept"), (first, "drop+log"), (exempt, "accept")],
+        (far(family, port=22), "drop+log"),
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

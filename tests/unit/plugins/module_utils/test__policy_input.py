@@ -27,8 +27,10 @@ def rules(**policy: Any) -> list[str]:
     [
         ({"from": "10.0.0.1"}, ["-4 -s 10.0.0.1/32 -j ACCEPT"]),
         ({"mac": "02-00-5E-00-53-01"}, [f"-m mac --mac-source {MAC} -j ACCEPT"]),
-        ({"mac": MAC, "from": ["10.0.0.1", "2001:db8::1"]},
-         [f"-4 -s 10.0.0.1/32 -m mac --mac-source {MAC} -j ACCEPT", f"-6 -s 2001:db8::1/128 -m mac --mac-source {MAC} -j ACCEPT"]),
+        (
+            {"mac": MAC, "from": ["10.0.0.1", "2001:db8::1"]},
+            [f"-4 -s 10.0.0.1/32 -m mac --mac-source {MAC} -j ACCEPT", f"-6 -s 2001:db8::1/128 -m mac --mac-source {MAC} -j ACCEPT"],
+        ),
         ({"mac": [MAC, MAC], "interfaces": ["a", "b"]}, [f"-i {name} -m mac --mac-source {MAC} -j ACCEPT" for name in "ab"]),
         ({"from": ["10.0.0.1", "10.0.0.3"], "mac": MAC}, [f"-4 -m mac --mac-source {MAC} -j trust-me"]),
         ({"from": "0.0.0.0/0", "interfaces": "lan0"}, ["-4 -i lan0 -j ACCEPT"]),
@@ -51,10 +53,16 @@ def test_a_trusted_host_comes_to(entry: dict[str, Any], expected: list[str]) -> 
         ("x", {"source_ports": 138}, ["-p tcp -m tcp --sport 138 -j DROP", "-p udp -m udp --sport 138 -j DROP"]),
         ("x", {"source_ports": 138, "protocols": "udp"}, ["-p udp -m udp --sport 138 -j DROP"]),
         ("x", {"to": "broadcast"}, ["-4 -m addrtype --dst-type BROADCAST -j DROP"]),
-        ("x", {"to": ["multicast", "ff02::1", "10.0.0.255"]},
-         ["-m addrtype --dst-type MULTICAST -j DROP", "-6 -d ff02::1/128 -j DROP", "-4 -d 10.0.0.255/32 -j DROP"]),
-        ("x", {"to": ["10.0.0.255", "10.0.0.1-10.0.0.3"], "from": ["10.0.0.1", "::1"]},
-         ["-4 -s 10.0.0.1/32 -d 10.0.0.255/32 -j DROP", "-4 -s 10.0.0.1/32 -m iprange --dst-range 10.0.0.1-10.0.0.3 -j DROP"]),
+        (
+            "x",
+            {"to": ["multicast", "ff02::1", "10.0.0.255"]},
+            ["-m addrtype --dst-type MULTICAST -j DROP", "-6 -d ff02::1/128 -j DROP", "-4 -d 10.0.0.255/32 -j DROP"],
+        ),
+        (
+            "x",
+            {"to": ["10.0.0.255", "10.0.0.1-10.0.0.3"], "from": ["10.0.0.1", "::1"]},
+            ["-4 -s 10.0.0.1/32 -d 10.0.0.255/32 -j DROP", "-4 -s 10.0.0.1/32 -m iprange --dst-range 10.0.0.1-10.0.0.3 -j DROP"],
+        ),
         ("x", {"ports": 1, "interfaces": ["a", "b"]}, [f"-i {name} -p tcp -m tcp --dport 1 -j DROP" for name in "ab"]),
         ("nfs", {"state": "absent"}, []),
     ],
@@ -67,13 +75,19 @@ def test_antispoof_has_a_chain_for_the_families_it_has_networks_of() -> None:
     assert rules(antispoof={"interfaces": []}) == rules() == []
     assert rules(antispoof={"interfaces": ["wan0", "ppp+"]}) == ["-i wan0 -j antispoof", "-i ppp+ -j antispoof"]
     assert rules(antispoof={"interfaces": "wan0", "networks": "10.0.0.0/8"}) == ["-4 -i wan0 -j antispoof"]
-    chain = compile_policy("server", {"antispoof": {"interfaces": "wan0", "networks": "10.0.0.0/8"}, "dhcp_client": False}).tables["filter"]["antispoof"]
+    chain = compile_policy("server", {"antispoof": {"interfaces": "wan0", "networks": "10.0.0.0/8"}, "dhcp_client": False}).tables["filter"][
+        "antispoof"
+    ]
     assert chain["rules"] == ["-4 -s 10.0.0.0/8 -j DROP"]
 
 
 def test_spoofed_sources_are_dropped_ahead_of_whoever_is_trusted_and_behind_management() -> None:
-    found = compile_policy("server", {"antispoof": {"interfaces": "wan0"}, "trusted": {"me": {"mac": MAC}}, "management": {"from": "10.0.0.1"}}).tables
-    order = [word for rule in found["filter"]["INPUT"]["rules"] for word in ("management", "antispoof", "trusted", "icmp") if f"firewall_{word}" in rule]
+    found = compile_policy(
+        "server", {"antispoof": {"interfaces": "wan0"}, "trusted": {"me": {"mac": MAC}}, "management": {"from": "10.0.0.1"}}
+    ).tables
+    order = [
+        word for rule in found["filter"]["INPUT"]["rules"] for word in ("management", "antispoof", "trusted", "icmp") if f"firewall_{word}" in rule
+    ]
     assert order == ["management", "antispoof", "trusted", "icmp", "icmp"]
 
 
@@ -90,7 +104,10 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"trusted": {"m e": {"mac": MAC}}}, "firewall_trusted.m e: 'm e' is no name"),
     ({"trusted": {"me": {"from": "::1"}}, "families": "ipv4"}, "firewall_trusted.me.from: ::1/128 is IPv6, and firewall_families leaves that out"),
     ({"quiet": {"noise": {}}}, "firewall_quiet.noise: 'noise' is no well-known service, so it needs one of"),
-    ({"quiet": {"sambaa": {}}}, "firewall_quiet.sambaa: 'sambaa' is no well-known service, so it needs one of from, interfaces, ports, protocols, source_ports, to; did"),
+    (
+        {"quiet": {"sambaa": {}}},
+        "firewall_quiet.sambaa: 'sambaa' is no well-known service, so it needs one of from, interfaces, ports, protocols, source_ports, to; did",
+    ),
     ({"quiet": {"noise": {"ports": "90:80"}}}, "firewall_quiet.noise.ports: the range '90:80' runs backwards"),
     ({"quiet": {"noise": {"protocols": "igmp"}}}, "firewall_quiet.noise.protocols: 'igmp' is none of"),
     ({"quiet": {"noise": {"protocols": [{}]}}}, "firewall_quiet.noise.protocols: {} is none of"),

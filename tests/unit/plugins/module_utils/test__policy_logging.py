@@ -37,7 +37,10 @@ def test_targets(logging: dict[str, Any], expected: str) -> None:
 
 
 def test_the_verdict_is_what_becomes_of_the_packet() -> None:
-    assert [line.split('"')[1] for line in log_lines(final="reject", logging={"invalid": True})] == ["palisade invalid drop: ", "palisade INPUT reject: "]
+    assert [line.split('"')[1] for line in log_lines(final="reject", logging={"invalid": True})] == [
+        "palisade invalid drop: ",
+        "palisade INPUT reject: ",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,11 @@ def test_the_verdict_is_what_becomes_of_the_packet() -> None:
     ],
 )
 def test_the_line_of_a_service_has_its_name_and_fits(prefix: str, name: str, expected: str) -> None:
-    (line,) = [line for line in log_lines(services={"ssh": {"state": "absent"}, name: {"ports": 1, "log": True}}, logging={"prefix": prefix}) if name[:3] in line]
+    (line,) = [
+        line
+        for line in log_lines(services={"ssh": {"state": "absent"}, name: {"ports": 1, "log": True}}, logging={"prefix": prefix})
+        if name[:3] in line
+    ]
     found = re.split("[ ]", line, maxsplit=2)[2].split(" --log-level")[0].strip('"')
     assert found == expected
     assert len(found) <= 29

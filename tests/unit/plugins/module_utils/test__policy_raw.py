@@ -84,5 +84,5 @@ def test_what_is_wrong_is_named(before: Any, message: str) -> None:
 def test_other_places_and_other_families() -> None:
     with pytest.raises(PalisadeError, match=r"^firewall_rules.ahead: unknown key \(known: after, before\)"):
         compile_policy("server", {"rules": {"ahead": {}}})
-    with pytest.raises(PalisadeError, match="^firewall_rules.before.filter.INPUT, rule 1: it is for IPv6, and firewall_families"):
+    with pytest.raises(PalisadeError, match=r"^firewall_rules.before.filter.INPUT, rule 1: it is for IPv6, and firewall_families"):
         tables({"filter": {"INPUT": ["-6 -j DROP"]}}, families="ipv4")
