@@ -117,8 +117,14 @@ def lets_in(policy: Policy, syn: Syn) -> bool:
     management = policy.management
     if syn.port == management.port and any(source.holds(syn.address) for source in management.sources):
         return True
+    for one in policy.trusted:
+        port = one.port or PortRange(1, 65535)
+        fits = syn.interface in (one.interfaces or (syn.interface,)) and port.first <= syn.port <= port.last
+        if fits and any(source.holds(syn.address) for source in one.sources):
+            return True
     for service in policy.services:
-        if is_about(service, syn):
+        # Who has not knocked goes on as if there were no service. Nobody has.
+        if is_about(service, syn) and not service.knock:
             return service.action == "accept"
     return False
 
@@ -145,9 +151,12 @@ SERVICES = st.fixed_dictionaries(
         "source_ports": st.sampled_from(["1-1023", "1024-65535"]),
     },
 )
+TRUSTED = st.fixed_dictionaries({"from": SOURCES}, optional={"interfaces": st.just("lan0")})
+KNOCKED = st.fixed_dictionaries({"ports": PORTS, "knock": st.just(["udp/1", "udp/2"])}, optional={"from": SOURCES})
 POLICIES = st.fixed_dictionaries(
     {
-        "services": st.dictionaries(st.sampled_from(["ssh", "one", "two", "www"]), SERVICES, max_size=4),
+        "trusted": st.dictionaries(st.just("them"), TRUSTED),
+        "services": st.dictionaries(st.sampled_from(["ssh", "one", "two", "www"]), SERVICES | KNOCKED, max_size=4),
         "management": st.fixed_dictionaries({}, optional={"from": SOURCES, "port": st.sampled_from([22, 2222])}),
     }
 )
