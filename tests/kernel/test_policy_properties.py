@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from .support.host import FAMILIES, Host
@@ -103,7 +103,19 @@ def must_pass(policy: Policy) -> Iterator[dict[str, Any]]:
             }
 
 
+#: Everything that refuses, on the interface of the flows below, whose addresses are among those that are refused.
+STRICT: Policy = {
+    "antispoof": {"interfaces": ["eth0"]},
+    "final": "reject",
+    "icmp": {"types": []},
+    "management": {"from": [*MANAGER.values()], "port": 22},
+    "outbound": {"policy": "reject"},
+    "services": {"bad": {"ports": "1-65535", "from": [*MANAGER.values(), "192.0.2.0/24"], "action": "drop"}},
+}
+
+
 @settings(same_host, max_examples=PROVED)
+@example(case=("server", STRICT))
 @given(CASES)
 def test_any_policy_is_unchanged_the_second_time_and_cuts_off_nobody_who_must_not_be(host: Host, case: tuple[str, Policy]) -> None:
     profile, policy = case

@@ -105,11 +105,26 @@ RAW = st.fixed_dictionaries(
         "before": st.sampled_from(
             [
                 {"filter": {"INPUT": ["-4 -s 192.0.2.66/32 -j DROP", "-6 -s 2001:db8:bad::/48 -j DROP"], "FORWARD": ["-i tun0 -j ACCEPT"]}},
-                {"raw": {"PREROUTING": ["-p udp -m udp --dport 514 -j CT --notrack"]}},
+                {"filter": {"OUTPUT": ["-p udp -m udp --dport 9 -j DROP"]}, "raw": {"PREROUTING": ["-p udp -m udp --dport 514 -j CT --notrack"]}},
             ]
         ),
         "after": st.just({"filter": {"INPUT": ["-p udp -m udp --dport 7 -j ACCEPT"]}, "mangle": {"POSTROUTING": ["-o tun0 -j ACCEPT"]}}),
     },
+)
+
+OUTBOUND = st.fixed_dictionaries(
+    {"policy": st.sampled_from(["accept", "drop", "reject"])},
+    optional={
+        "services": st.dictionaries(
+            st.sampled_from(["updates", "something-with_a_long_name"]),
+            st.fixed_dictionaries({"ports": PORTS}, optional={"to": SOURCES, "interfaces": INTERFACES, "uid": st.sampled_from([0, 33])}),
+            max_size=2,
+        ).flatmap(lambda own: st.sampled_from([own, {**own, "dns": {}, "ping": {}}]))
+    },
+)
+REDIRECTS = st.fixed_dictionaries(
+    {"port": st.sampled_from([81, 8081]), "to_port": st.sampled_from([9081, 9999])},
+    optional={"protocols": st.sampled_from(["tcp", ["tcp", "udp"]]), "from": SOURCES, "interfaces": INTERFACES},
 )
 
 #: Variables that mean the same in every profile.
@@ -118,9 +133,12 @@ VARIABLES: dict[str, st.SearchStrategy[Any]] = {
     "dhcp_client": st.booleans(),
     "families": st.sampled_from([["ipv4"], ["ipv6"], ["ipv4", "ipv6"], ["ipv4", "ipv6"]]),
     "final": st.sampled_from(["policy", "drop", "reject"]),
+    "helpers": st.lists(st.sampled_from(["ftp", "irc", "tftp", "sip"]), unique=True),
     "icmp": ICMP,
     "logging": LOGGING,
+    "outbound": OUTBOUND,
     "quiet": st.dictionaries(st.sampled_from(["noise", "chatter"]), QUIET, min_size=1, max_size=2),
+    "redirects": st.dictionaries(st.sampled_from(["low"]), REDIRECTS, min_size=1),
     "rules": RAW,
     "services": SERVICES,
     "trusted": st.dictionaries(st.sampled_from(["laptop", "hosts-of-the-office"]), TRUSTED, min_size=1, max_size=2),
