@@ -27,7 +27,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_input i
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging import log_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import mac_acl_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, read_policy
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import outbound_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import outbound_end, outbound_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import raw_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import (
     redirect_rules,
@@ -103,9 +103,11 @@ def _tables(policy: Policy, forward: dict[str, Any]) -> dict[str, dict[str, dict
     forwarded = _texts(_forward_rules(policy, chains), policy)
     own = _texts(_with_raw([], policy, "filter", "FORWARD"), policy)
     filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else {**forward, "rules": own}
-    sent = _texts(outbound_rules(policy, chains), policy)
-    if sent:
+    sent = _texts(_output_rules(policy, chains), policy)
+    if policy.outbound.policy != "accept":
         filtered["OUTPUT"] = {"policy": "DROP", "rules": sent}
+    elif sent:
+        filtered["OUTPUT"] = {"rules": sent}
     filtered.update((name, {"rules": _texts(rules, policy)}) for name, rules in chains.items())
     return {**_other_tables(policy), "filter": filtered}
 
@@ -178,6 +180,14 @@ def _forward_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = _established() + _invalid(policy) + antispoof_rules(policy, chains) + mac_acl_rules(policy, chains) + rules
     rules = _with_raw(rules, policy, "filter", "FORWARD") + quiet_rules(policy, chains)
     return rules + _logging(policy, "FORWARD") + _final(policy)
+
+
+def _output_rules(policy: Policy, chains: Chains) -> list[Rule]:
+    """None but the user's own where everything may leave."""
+    rules = _with_raw(outbound_rules(policy, chains), policy, "filter", "OUTPUT")
+    if policy.outbound.policy == "accept":
+        return rules
+    return rules + _logging(policy, "OUTPUT") + outbound_end(policy)
 
 
 def _loopback() -> list[Rule]:

@@ -9,7 +9,9 @@ from dataclasses import replace
 from typing import Iterable, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Icmp, Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import kept_refusals
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, offered_to
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, merged
 
@@ -32,6 +34,9 @@ def closed(policy: Policy) -> Policy:
     sure = not policy.management.sources and refusals is not None
     return replace(
         policy,
+        outbound=_without_users(policy.outbound),
+        redirects=tuple(item for item in policy.redirects if refusals is not None and _leads_to_access(item, policy)),
+        helpers=(),
         trusted=tuple(replace(one, port=port) for one in policy.trusted) if sure else (),
         quiet=(),
         raw=refusals or (),
@@ -58,13 +63,24 @@ def _access(services: Iterable[Service], policy: Policy) -> tuple[Service, ...]:
         wanted = [management] if service.action == "accept" and service.name != ACCESS else offered
         ports = _common(_tcp(service), wanted)
         if ports:
-            reduced.append(replace(service, ports=(("tcp", ports),)))
+            reduced.append(replace(service, ports=(("tcp", ports),), helper=""))
     return tuple(reduced)
 
 
 def _everywhere(policy: Policy) -> list[Service]:
     """The services for everybody and those for a LAN. What a trusted LAN reaches by its trust is none of them by name."""
     return [*policy.services, *(service for lan in policy.lans for service in lan.services)]
+
+
+def _without_users(outbound: Outbound) -> Outbound:
+    """It stays as strict as it was; a rule about a user whom the host does not know could not be loaded, though."""
+    return replace(outbound, services=tuple(service for service in outbound.services if not service.uid))
+
+
+def _leads_to_access(redirect: Redirect, policy: Policy) -> bool:
+    """Whether the operator comes in by it: the management port is the one that Ansible dials."""
+    port = PortRange(policy.management.port, policy.management.port)
+    return "tcp" in redirect.protocols and redirect.port.overlaps(port)
 
 
 def _tcp(service: Service) -> tuple[PortRange, ...]:

@@ -9,7 +9,7 @@ what comes out of it can be trusted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
@@ -29,7 +29,11 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import Member, read_mac_acl
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound, read_outbound
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import Raw, read_raw
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect, read_redirects
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import (
+    Redirect,
+    read_redirects,
+    refuse_unheard_refusals,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import (
     PROFILE,
     Lan,
@@ -81,7 +85,7 @@ class Policy:
     quiet: tuple[Quiet, ...] = ()
     antispoof: Antispoof | None = None
     raw: tuple[Raw, ...] = ()
-    outbound: tuple[Outbound, ...] = ()
+    outbound: Outbound = field(default_factory=Outbound)
     redirects: tuple[Redirect, ...] = ()
     helpers: tuple[Helper, ...] = ()
     lans: tuple[Lan, ...] = ()
@@ -114,6 +118,7 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
         redirects=read_redirects(given["redirects"], "firewall_redirects", families),
         helpers=read_helpers(given["helpers"], "firewall_helpers", families),
     )
+    refuse_unheard_refusals(read.redirects, read.services)
     return _with_routing(read, given)
 
 
