@@ -9,6 +9,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange
 
 OPEN, CLOSED, LIMITED = "open", "closed", "limited"
@@ -40,6 +41,8 @@ def access(policy: Policy, port: int) -> str:
 
     An interface is no limit here: which one the operator comes in by is not known.
     """
+    if any(_may_concern(redirect, port) for redirect in policy.redirects):
+        return LIMITED
     concerned = [service for service in policy.services if _concerns(service, port)]
     accepting = [service for service in concerned if service.action == "accept"]
     managed = bool(policy.management.sources) and policy.management.port == port
@@ -53,18 +56,39 @@ def admits(policy: Policy, client: Client) -> bool:
     """Whether a new TCP connection of this client is let in."""
     if client.address.version not in policy.families:
         return True
+    if any(_takes_away(redirect, client) for redirect in policy.redirects):
+        return False
     management = policy.management
     if management.port == client.port and any(source.holds(client.address) for source in management.sources):
         return True
     for service in policy.services:
         if _concerns(service, client.port) and _is_from(service, client):
             return service.action == "accept"
-    return False
+    return any(_leads_to(redirect, client) for redirect in policy.redirects)
 
 
 def _concerns(service: Service, port: int) -> bool:
     wanted = PortRange(port, port)
     return any(item.overlaps(wanted) for protocol, ranges in service.ports if protocol == "tcp" for item in ranges)
+
+
+def _may_concern(redirect: Redirect, port: int) -> bool:
+    """Whether it leads to the port or away from it. Which of the two ports is dialled is known to the operator's ssh alone."""
+    return "tcp" in redirect.protocols and (redirect.to_port == port or redirect.port.overlaps(PortRange(port, port)))
+
+
+def _takes_away(redirect: Redirect, client: Client) -> bool:
+    """Whether it leads a new connection to the port that answers now to another one."""
+    away = "tcp" in redirect.protocols and redirect.port.overlaps(PortRange(client.port, client.port))
+    return away and redirect.to_port != client.port and redirect.interfaces is None and _redirects(redirect, client)
+
+
+def _leads_to(redirect: Redirect, client: Client) -> bool:
+    return "tcp" in redirect.protocols and redirect.to_port == client.port and _redirects(redirect, client)
+
+
+def _redirects(redirect: Redirect, client: Client) -> bool:
+    return redirect.sources is None or any(source.holds(client.address) for source in redirect.sources)
 
 
 def _is_from(service: Service, client: Client) -> bool:
