@@ -77,7 +77,8 @@ def helper_rules(policy: Policy, chain: str) -> list[Rule]:
         for item in helper.ports
     ]
     if chain == "PREROUTING":
-        rules += [rule for service in policy.services for rule in _service_rules(service)]
+        offered = [*policy.services, *(service for lan in policy.lans for service in lan.services)]
+        rules += [rule for service in offered for rule in _service_rules(service)]
     return rules
 
 

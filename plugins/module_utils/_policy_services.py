@@ -93,6 +93,11 @@ class Service:
         """Whether it is for some sources or interfaces only."""
         return self.sources is not None or self.interfaces is not None
 
+    @property
+    def for_the_rest(self) -> bool:
+        """Whether it refuses everybody whom nothing else has let in: behind all that accepts, a router's LANs included."""
+        return self.action != "accept" and not self.limited
+
 
 # Reading
 
@@ -112,7 +117,7 @@ def _rank(service: Service) -> int:
     """Who comes first where services overlap: a refusal for some, then what is accepted, then a refusal for all."""
     if service.action == "accept":
         return 1
-    return 0 if service.limited else 2
+    return 2 if service.for_the_rest else 0
 
 
 def _service(name: str, entry: object, where: str, families: tuple[int, ...]) -> Service | None:

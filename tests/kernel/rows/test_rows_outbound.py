@@ -300,3 +300,31 @@ def test_row_0_13_on_the_closed_fallback_the_operator_comes_in_by_his_port_alone
         for family in FAMILIES:
             found = connects(neighbour, OWN[family], 2222, 22, 80, 8080)
             assert found == {2222: "accepted", 22: "silence", 80: "silence", 8080: "silence"}
+
+
+#: The router's address in its LAN, and a host there.
+INSIDE = {"ipv4": "10.0.0.1", "ipv6": "fd00::1"}
+CLIENT = {"ipv4": "10.0.0.2", "ipv6": "fd00::2"}
+
+
+@pytest.mark.parametrize("passive", [False, True], ids=["active", "passive"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_3_3_fetching_a_file_by_ftp_through_a_router(
+    host: Host, neighbour: Host, new_host: Callable[[], Host], family: str, passive: bool
+) -> None:
+    """The neighbour on eth0 is the server out there; IPv4 is masqueraded, so that the helper has to rewrite what is said, too."""
+    client = new_host()
+    cable(host, client, "eth1", INSIDE, CLIENT)
+    for member, gateway in ((client, INSIDE), (neighbour, OWN)):
+        member.run("ip", f"-{family[-1]}", "route", "add", "default", "via", gateway[family])
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        host.run("sysctl", "-qw", f"{key}=1")
+    links: dict[str, Any] = {
+        "lan": {"home": {"interfaces": "eth1", "networks": ["10.0.0.0/24", "fd00::/64"]}},
+        "wan": {"internet": {"interfaces": "eth0"}},
+    }
+    with serving(neighbour):
+        apply(host, "nat_router", **links)
+        assert fetches(client, NEIGHBOUR[family], passive=passive) is passive
+        apply(host, "nat_router", **links, helpers=["ftp"])
+        assert fetches(client, NEIGHBOUR[family], passive=passive)
