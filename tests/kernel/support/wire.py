@@ -83,10 +83,10 @@ def cable(
     host: Host, neighbour: Host, interface: str = "eth0", own: Mapping[str, str] = OWN, there: Mapping[str, str] = NEIGHBOUR
 ) -> None:
     """Connect two hosts: an interface of `host`, and wire0 of its neighbour."""
-    with neighbour.start("sleep", "600") as there:
+    with neighbour.start("sleep", "600") as inside:
         host.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "wire0")
-        host.run("ip", "link", "set", "wire0", "netns", str(there.pid))
-        there.kill()
+        host.run("ip", "link", "set", "wire0", "netns", str(inside.pid))
+        inside.kill()
     for member, name, addresses in ((host, interface, own), (neighbour, "wire0", there)):
         member.run("ip", "address", "add", addresses["ipv4"] + "/24", "dev", name)
         member.run("ip", "address", "add", addresses["ipv6"] + "/64", "dev", name, "nodad")
