@@ -75,6 +75,32 @@ def test_who_gets_in(policy: dict[str, Any], verdict: str, near: bool, far: bool
         assert admits(read, client) is admitted
 
 
+def redirect(**entry: Any) -> dict[str, Any]:
+    return {"redirects": {"one": entry}}
+
+
+@pytest.mark.parametrize(
+    ("policy", "verdict", "near", "far"),
+    [
+        (redirect(port=2222, to_port=22), LIMITED, True, True),
+        (redirect(port=2222, to_port=22, **{"from": "10.0.0.0/8"}), LIMITED, True, False),
+        (redirect(port=2222, to_port=22, protocols="udp"), CLOSED, False, False),
+        (redirect(port=80, to_port=8080), CLOSED, False, False),
+        ({**redirect(port="20-30", to_port=2222), **services(ssh={})}, LIMITED, False, False),
+        ({**redirect(port=22, to_port=2222, **{"from": "10.0.0.0/8"}), **services(ssh={})}, LIMITED, False, True),
+        ({**redirect(port=22, to_port=2222, interfaces="eth1"), **services(ssh={})}, LIMITED, True, True),
+        ({**redirect(port=80, to_port=8080), **services(ssh={})}, OPEN, True, True),
+    ],
+)
+def test_who_gets_in_where_ports_lead_to_others(policy: dict[str, Any], verdict: str, near: bool, far: bool) -> None:
+    read = read_policy("workstation", policy)
+    assert access(read, 22) == verdict
+    for connection, admitted in ((NEAR, near), (FAR, far)):
+        client = read_ssh_connection(connection)
+        assert client is not None
+        assert admits(read, client) is admitted
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
