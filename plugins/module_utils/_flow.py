@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._frames import MARK, Packet
@@ -19,6 +19,8 @@ VERDICTS = ('accept', 'drop', 'reject')
 FLAGS: Mapping[str, int] = {'FIN': 1, 'SYN': 2, 'RST': 4, 'PSH': 8, 'ACK': 16, 'URG': 32, 'ECE': 64, 'CWR': 128}
 #: More packets of one flow than this are a slip of the finger.
 MOST_PACKETS = 1000
+#: Seconds before a packet. A longer wait than this is a slip of the finger too.
+LONGEST_WAIT = 600
 #: Linux cuts longer names of interfaces off.
 LONGEST_INTERFACE = 15
 
@@ -57,7 +59,7 @@ FIRST_PORT = 40000
 class Flow(NamedTuple):
     """One packet, or `times` of them (the key count). What is empty was not said.
 
-    icmp_type: type and code. rewritten_*: address and port, 0 for any.
+    icmp_type: type and code. wait: seconds before the first of them. rewritten_*: address and port, 0 for any.
     spread: each packet of a count comes from another port. routed: the interface that the host's routes have for the destination, where that
     is known.
     """
@@ -77,6 +79,7 @@ class Flow(NamedTuple):
     flags: int = FLAGS['SYN']
     state: str = 'new'
     times: int = 1
+    wait: float = 0.0
     uid: str = ''
     verdict: str = ''
     rewritten_source: Tuple[str, int] = ('', 0)
@@ -104,7 +107,7 @@ class Flow(NamedTuple):
             'destination': self.destination, 'protocol': self.protocol, 'port': self.port if ports else 0,
             'icmp_type': '' if ports else '%d/%d' % self.icmp_type,
             'flags': _flag_names(self.flags) if self.protocol == 'tcp' else '', 'state': self.state,
-            'count': self.times if self.times > 1 else 0, 'uid': self.uid,
+            'count': self.times if self.times > 1 else 0, 'wait': self.wait, 'uid': self.uid,
         }
         return {key: value for key, value in found.items() if value}
 
@@ -160,6 +163,16 @@ def _number(least: int, most: int) -> Callable[[Any], int]:
     return read
 
 
+def _seconds(value: Any) -> float:
+    try:
+        seconds = float('nan' if isinstance(value, bool) else value)
+    except (TypeError, ValueError):
+        seconds = float('nan')
+    if not 0 <= seconds <= LONGEST_WAIT:
+        raise ValueError('%s is no number of seconds from 0 to %d' % (ascii(value), LONGEST_WAIT))
+    return seconds
+
+
 def _address(value: Any) -> str:
     try:
         return str(ipaddress.ip_address(_word(value)))
@@ -204,14 +217,9 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     'hook': _one_of(HOOKS), 'in_interface': _interface, 'out_interface': _interface, 'source': _address, 'source_port': _number(1, 65535),
     'source_mac': _mac, 'destination': _address, 'protocol': _one_of(PROTOCOLS), 'port': _number(1, 65535), 'icmp_type': _as_is,
     'flags': _flags, 'state': _one_of(STATES), 'count': _number(1, MOST_PACKETS), 'uid': _word, 'verdict': _one_of(VERDICTS),
-    'rewritten_source': _rewritten, 'rewritten_destination': _rewritten,
+    'wait': _seconds, 'rewritten_source': _rewritten, 'rewritten_destination': _rewritten,
 }
 KEYS = tuple(_READERS)
-
-
-def read_flows(values: Sequence[Any]) -> List[Flow]:
-    """Read a list of flows; errors say 'flow 3'."""
-    return [read_flow(value, 'flow %d' % number) for number, value in enumerate(values, 1)]
 
 
 def read_flow(value: Any, where: str) -> Flow:
@@ -281,6 +289,11 @@ def _icmp_type(value: Any, names: Mapping[str, Tuple[int, int]]) -> Tuple[int, i
     return names[text]
 
 
+def icmp_type_name(protocol: str, number: str) -> str:
+    """A type's name by its number, and the number where iptables has no name for it."""
+    return next((name for name, pair in _ICMP_TYPES[protocol].items() if number in ('%d' % pair[0], '%d/%d' % pair) and not pair[1]), number)
+
+
 def _check(found: Mapping[str, Any], where: str) -> None:
     hook = found.get('hook')
     wrong = {'input': ('out_interface', 'uid'), 'forward': ('uid',), 'output': ('in_interface', 'source_mac')}.get(str(hook), ())
@@ -302,9 +315,18 @@ def complete(flow: Flow, around: Surroundings) -> Flow:
     hook = flow.hook or _guess_hook(flow, around)
     filled = {'input': _complete_input, 'forward': _complete_forward, 'output': _complete_output}[hook](flow._replace(hook=hook), around)
     if filled.out_interface and around.knows(filled.out_interface, filled.family):
-        filled = filled._replace(routed='lo' if around.owns(filled.destination) else around.interface_to(filled.destination))
+        filled = filled._replace(routed=_routed(filled, around))
     ports = filled.protocol in ('tcp', 'udp')
     return filled._replace(source_port=filled.source_port or (FIRST_PORT if ports else 0), spread=not filled.source_port)
+
+
+def _routed(flow: Flow, around: Surroundings) -> str:
+    if around.owns(flow.destination):
+        return 'lo'
+    address = ipaddress.ip_address(flow.destination)
+    # Every link has these, and whoever sends there says which one.
+    on_every_link = address.is_multicast or (address.version == 6 and address.is_link_local)
+    return flow.out_interface if on_every_link else around.interface_to(flow.destination)
 
 
 def _guess_hook(flow: Flow, around: Surroundings) -> str:

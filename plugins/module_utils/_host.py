@@ -17,6 +17,7 @@ import time
 from contextlib import contextmanager
 from typing import AbstractSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._connection import over_network
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, UNIT, FileChange, HostFiles, bytes_of, in_words
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
@@ -173,15 +174,8 @@ class Host(HostFiles):
 
     @staticmethod
     def over_network() -> bool:
-        """Whether this run came in over ssh. sudo drops SSH_CONNECTION, so the parents' environments are asked too."""
-        if os.environ.get('SSH_CONNECTION'):
-            return True
-        process = os.getppid()
-        while process > 1:
-            if b'\0SSH_CONNECTION=' in b'\0' + bytes_of('/proc/%d/environ' % process):
-                return True
-            process = _parent(process)
-        return False
+        """Whether this run came in over ssh."""
+        return over_network()
 
     # Changes
 
@@ -282,8 +276,3 @@ def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None
 
 def _first_line(path: str) -> str:
     return bytes_of(path).decode('ascii', 'replace').partition('\n')[0]
-
-
-def _parent(process: int) -> int:
-    found = re.search(rb'^PPid:\t(\d+)', bytes_of('/proc/%d/status' % process), re.MULTILINE)
-    return int(found.group(1)) if found else 0

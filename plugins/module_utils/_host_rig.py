@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
@@ -51,6 +52,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._rig import (
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import (
+    Route,
     Surroundings,
     has_policy_routing,
     parse_interfaces,
@@ -113,6 +115,12 @@ class RigHost(Host):
                 settings[key] = bytes_of('/proc/sys/net/%s' % key).decode('ascii', 'replace').strip()
         policy = any(has_policy_routing(self._run([ip, '-j', option, 'rule', 'show']).output) for option in ('-4', '-6'))
         return Surroundings(interfaces, routes, {key: value for key, value in settings.items() if value}, policy)
+
+    def route_back(self, client: str, server: str) -> Optional[Route]:
+        """How the host answers a client from this address of its own, with policy routing's say; None where it has no answer."""
+        family = 'ipv6' if ':' in client else 'ipv4'
+        routes = parse_routes(self._run([self._path('ip'), '-j', 'route', 'get', client, 'from', server]).output, family)
+        return routes[0]._replace(destination='%s/%d' % (client, 128 if family == 'ipv6' else 32), source='') if routes else None
 
     def _printed(self, argv: Sequence[str]) -> str:
         result = self._run(argv)
@@ -323,7 +331,7 @@ class _Bench:
                 self.host.rig_restore(family, text, self.lock)
             self.counted[family] = self.host.rig_save(family, self.lock)
             _check_copy(family, tables, self.counted[family])
-        return [[self._send_one(flow, number, conclude) for number in range(flow.times)] for flow in flows]
+        return [self._send_all(flow, conclude) for flow in flows]
 
     # Setting up
 
@@ -382,6 +390,11 @@ class _Bench:
         self.muted[key] = silent
 
     # Sending
+
+    def _send_all(self, flow: Flow, conclude: Conclude) -> List[Any]:
+        # In real time: the kernel's timers are what a knock or a rate limit waits for.
+        time.sleep(flow.wait)
+        return [self._send_one(flow, number, conclude) for number in range(flow.times)]
 
     def _send_one(self, flow: Flow, number: int, conclude: Conclude) -> Any:
         listener = self.listeners[flow.protocol + flow.family]

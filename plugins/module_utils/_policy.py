@@ -24,6 +24,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_input i
     quiet_rules,
     trusted_rules,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging import log_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import mac_acl_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import outbound_rules
@@ -43,12 +44,15 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules i
     icmp_protocol,
     icmp_rule,
     limit_match,
-    log_target,
     port_matches,
     reject,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import service_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import (
+    service_rules,
+    services_knock_rules,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange
+from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS
 
 LINK_LOCAL = "fe80::/10"
 
@@ -95,7 +99,8 @@ def _tables(policy: Policy, forward: dict[str, Any]) -> dict[str, dict[str, dict
     chains: Chains = {}
     filtered = {"INPUT": {"policy": "DROP", "rules": _texts(_input_rules(policy, chains), policy)}}
     forwarded = _texts(_forward_rules(policy, chains), policy)
-    filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else forward
+    own = _texts(_with_raw([], policy, "filter", "FORWARD"), policy)
+    filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else {**forward, "rules": own}
     sent = _texts(outbound_rules(policy, chains), policy)
     if sent:
         filtered["OUTPUT"] = {"policy": "DROP", "rules": sent}
@@ -113,12 +118,14 @@ def _other_tables(policy: Policy) -> dict[str, dict[str, dict[str, Any]]]:
             "OUTPUT": redirect_rules(policy, "OUTPUT"),
             "POSTROUTING": source_nat_rules(policy),
         },
+        "security": {},
     }
     tables = {}
     for table, hooks in written.items():
-        texts = {chain: _texts(_with_raw(rules, policy, table, chain), policy) for chain, rules in hooks.items()}
+        rules = {chain: _with_raw(hooks.get(chain, []), policy, table, chain) for chain in BUILTIN_CHAINS[table]}
+        texts = {chain: _texts(found, policy) for chain, found in rules.items() if found}
         if any(texts.values()):
-            tables[table] = {chain: {"rules": rules} for chain, rules in texts.items() if rules}
+            tables[table] = {chain: {"rules": found} for chain, found in texts.items() if found}
     return tables
 
 
@@ -139,15 +146,16 @@ def _notes(policy: Policy) -> list[str]:
 def _input_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = raw_rules(policy, "filter", "INPUT", "before") + _loopback() + _established()
     rules += _management(policy, chains)
+    rules += antispoof_rules(policy, chains)
     rules += trusted_rules(policy, chains)
     rules += _icmp(policy, chains)
-    rules += _invalid()
+    rules += _invalid(policy)
     rules += _dhcp_client(policy)
-    rules += antispoof_rules(policy, chains)
     rules += mac_acl_rules(policy, chains)
     for service in policy.services:
         rules += service_rules(service, policy, chains)
     rules += lan_input_rules(policy, chains) + redirected_rules(policy, chains)
+    rules += services_knock_rules(policy.services, policy, chains)
     rules += raw_rules(policy, "filter", "INPUT", "after") + quiet_rules(policy, chains)
     return rules + _logging(policy, "INPUT") + _final(policy)
 
@@ -157,8 +165,9 @@ def _forward_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = forward_rules(policy, chains)
     if not rules:
         return []
-    rules = _established() + _invalid() + antispoof_rules(policy, chains) + mac_acl_rules(policy, chains) + rules
-    return _with_raw(rules, policy, "filter", "FORWARD") + _logging(policy, "FORWARD") + _final(policy)
+    rules = _established() + _invalid(policy) + antispoof_rules(policy, chains) + mac_acl_rules(policy, chains) + rules
+    rules = _with_raw(rules, policy, "filter", "FORWARD") + quiet_rules(policy, chains)
+    return rules + _logging(policy, "FORWARD") + _final(policy)
 
 
 def _loopback() -> list[Rule]:
@@ -169,8 +178,10 @@ def _established() -> list[Rule]:
     return [Rule("ACCEPT", matches=("-m conntrack --ctstate RELATED,ESTABLISHED",), comment="established and related")]
 
 
-def _invalid() -> list[Rule]:
-    return [Rule("DROP", matches=("-m conntrack --ctstate INVALID",), comment="invalid")]
+def _invalid(policy: Policy) -> list[Rule]:
+    rule = Rule("DROP", matches=("-m conntrack --ctstate INVALID",), comment="invalid")
+    logged = log_rules(policy, "invalid", "drop", replace(rule, comment="firewall_logging.invalid"))
+    return [*(logged if policy.logging.invalid else []), rule]
 
 
 def _management(policy: Policy, chains: Chains) -> list[Rule]:
@@ -242,10 +253,7 @@ def _dhcp_client(policy: Policy) -> list[Rule]:
 
 
 def _logging(policy: Policy, chain: str) -> list[Rule]:
-    if not policy.logging.enabled:
-        return []
-    target = log_target(policy.logging.prefix.replace("{chain}", chain), policy.logging.level)
-    return [Rule(target, matches=(limit_match(policy.logging.rate),), comment="firewall_logging")]
+    return log_rules(policy, chain, "reject" if policy.final == "reject" else "drop")
 
 
 def _final(policy: Policy) -> list[Rule]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Icmp, Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import kept_refusals
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, merged
 
 # The service that an operator comes in by, whatever its port: the management port is a guess of the role's where nobody names it.
@@ -19,14 +20,22 @@ def closed(policy: Policy) -> Policy:
     """The policy without anything but what the host itself lives by and management access.
 
     Management access is `management` where it names sources. Where it does not, it is the service ssh and whatever other
-    service the policy has on the management port, in the policy's order and with its refusals. It never lets in a packet
-    that the policy itself would refuse, and where the policy offers neither, nobody new gets in.
+    service the policy has on the management port, in the policy's order and with its refusals, knocks and rates, and trusted hosts on that
+    port. It never lets in a packet that the policy itself would refuse: what refuses spoofed sources stays, and refusals among the user's own
+    rules stay as far as any host can load them. Where the policy offers no access, nobody new gets in.
     """
+    refusals = kept_refusals(policy.raw)
+    port = PortRange(policy.management.port, policy.management.port)
+    # Where a rule of the user's may refuse what we cannot tell, management alone is sure to be let in by the policy.
+    sure = not policy.management.sources and refusals is not None
     return replace(
         policy,
+        trusted=tuple(replace(one, port=port) for one in policy.trusted) if sure else (),
+        quiet=(),
+        raw=refusals or (),
         icmp=Icmp(types=(), echo_rate=None),
-        services=() if policy.management.sources else _access(policy),
-        logging=replace(policy.logging, enabled=False),
+        services=_access(policy) if sure else (),
+        logging=replace(policy.logging, enabled=False, invalid=False),
         final="policy",
     )
 

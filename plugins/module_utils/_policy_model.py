@@ -25,6 +25,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_input i
     read_quiet,
     read_trusted,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging import Logging, read_logging
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import Member, read_mac_acl
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound, read_outbound
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import Raw, read_raw
@@ -35,9 +36,6 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values 
 from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, PROFILES
 
 FINALS = ("policy", "drop", "reject")
-
-# The longest built-in chain that a {chain} in a log prefix can stand for.
-_LONGEST_CHAIN = "FORWARD"
 
 
 @dataclass(frozen=True)
@@ -57,16 +55,6 @@ class Icmp:
 
 
 @dataclass(frozen=True)
-class Logging:
-    """How packets are logged that are about to be dropped."""
-
-    enabled: bool
-    rate: Rate
-    prefix: str
-    level: int
-
-
-@dataclass(frozen=True)
 class Policy:
     """A whole policy, validated, with the profile's defaults filled in. `services` are in the order of their rules."""
 
@@ -80,7 +68,7 @@ class Policy:
     final: str
     trusted: tuple[Trusted, ...] = ()
     quiet: tuple[Quiet, ...] = ()
-    antispoof: tuple[Antispoof, ...] = ()
+    antispoof: Antispoof | None = None
     raw: tuple[Raw, ...] = ()
     outbound: tuple[Outbound, ...] = ()
     redirects: tuple[Redirect, ...] = ()
@@ -103,7 +91,7 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
         icmp=_icmp(given["icmp"], "firewall_icmp"),
         dhcp_client=values.boolean(given["dhcp_client"], "firewall_dhcp_client"),
         services=read_services(given["services"], "firewall_services", families),
-        logging=_logging(given["logging"], "firewall_logging"),
+        logging=read_logging(given["logging"], "firewall_logging"),
         final=values.choice(given["final"], "firewall_final", FINALS),
         trusted=read_trusted(given["trusted"], "firewall_trusted", families),
         quiet=read_quiet(given["quiet"], "firewall_quiet", families),
@@ -186,13 +174,3 @@ def _icmp_types(value: object, where: str) -> tuple[str, ...] | None:
     if "all" in names and len(names) > 1:
         raise PalisadeError(f"{where}: 'all' says it already; leave the other names out")
     return None if names == ["all"] else values.unique(str(name) for name in names)
-
-
-def _logging(given: Mapping[str, Any], where: str) -> Logging:
-    values.known_keys(given, where, ("burst", "enabled", "level", "prefix", "rate"))
-    return Logging(
-        enabled=values.boolean(given["enabled"], join(where, "enabled")),
-        rate=values.rate(given["rate"], given["burst"], join(where, "rate"), join(where, "burst")),
-        prefix=values.log_prefix(given["prefix"], join(where, "prefix"), _LONGEST_CHAIN),
-        level=values.log_level(given["level"], join(where, "level")),
-    )

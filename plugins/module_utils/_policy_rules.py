@@ -21,6 +21,7 @@ SYN_ONLY = "--tcp-flags FIN,SYN,RST,ACK SYN"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
 _REFUSALS = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
+_RECENT_MASKS = {4: "255.255.255.255", 6: ":".join(["ffff"] * 8)}
 _ICMP = {4: ("icmp", "icmp", "--icmp-type"), 6: ("ipv6-icmp", "icmp6", "--icmpv6-type")}
 # iptables knows these by name everywhere; anything else it looks up in /etc/protocols, which a small host may lack.
 _PROTOCOL_NUMBERS = {"gre": "47"}
@@ -28,7 +29,7 @@ _PROTOCOL_NUMBERS = {"gre": "47"}
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `family` None is for both. `matches` are written out, each with its `-m`."""
+    """One rule. `family` None is for both. `matches` are written out, each with its `-m`. Without a target it only counts."""
 
     target: str
     family: int | None = None
@@ -50,7 +51,8 @@ class Rule:
             "-p " + _PROTOCOL_NUMBERS.get(self.protocol, self.protocol) if self.protocol else "",
         ]
         words += self.matches
-        words += ["-m comment --comment " + quoted(self.comment) if self.comment else "", "-j " + self.target]
+        words.append("-m comment --comment " + quoted(self.comment) if self.comment else "")
+        words.append("-j " + self.target if self.target else "")
         return " ".join(word for word in words if word)
 
 
@@ -65,6 +67,14 @@ def from_source(rule: Rule, source: Source) -> Rule:
     if source.is_range:
         return replace(limited, matches=(*limited.matches, "-m iprange --src-range " + source.text))
     return limited if source.everything else replace(limited, source=source.text)
+
+
+def to_destination(rule: Rule, destination: Source) -> Rule:
+    """`rule` for packets to `destination` alone."""
+    limited = replace(rule, family=destination.family)
+    if destination.is_range:
+        return replace(limited, matches=(*limited.matches, "-m iprange --dst-range " + destination.text))
+    return limited if destination.everything else replace(limited, destination=destination.text)
 
 
 def port_groups(ranges: Sequence[PortRange]) -> list[tuple[PortRange, ...]]:
@@ -115,6 +125,31 @@ def icmp_protocol(family: int) -> str:
 def limit_match(rate: Rate) -> str:
     """At most so many. A burst of 5 is the default and is not written."""
     return f"-m limit --limit {rate.text}" + ("" if rate.burst == 5 else f" --limit-burst {rate.burst}")
+
+
+def mac_match(mac: str) -> str:
+    """Packets from one network card."""
+    return "-m mac --mac-source " + mac
+
+
+def recent_match(
+    family: int, action: str, name: str, *, seconds: int = 0, hits: int = 0, inverted: bool = False
+) -> str:
+    """Look (rcheck), look and count (update), note (set) or strike out (remove) the source in a list of recent addresses."""
+    words = ["-m recent", "! --" + action if inverted else "--" + action]
+    words += [f"--seconds {seconds}"] if seconds else []
+    words += [f"--hitcount {hits}"] if hits else []
+    return " ".join([*words, f"--name {name} --mask {_RECENT_MASKS[family]} --rsource"])
+
+
+def nflog_target(prefix: str, group: int) -> str:
+    """Group 0 is the default and is not written."""
+    words = ["NFLOG"]
+    if prefix:
+        words.append("--nflog-prefix " + quoted(prefix))
+    if group:
+        words.append(f"--nflog-group {group}")
+    return " ".join(words)
 
 
 def log_target(prefix: str, level: int) -> str:

@@ -12,6 +12,18 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_chains import Chains, by_source, chain_name
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_knock import (
+    Knock,
+    knock_gate,
+    knock_rules,
+    read_knock,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging import service_log_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rate import (
+    RateLimit,
+    rate_rules,
+    read_rate_limit,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import (
     Rule,
     from_source,
@@ -28,12 +40,30 @@ if TYPE_CHECKING:
 ACTIONS = ("accept", "drop", "reject")
 PROTOCOLS_WITH_PORTS = ("tcp", "udp", "sctp")
 PROTOCOLS = (*PROTOCOLS_WITH_PORTS, "esp", "ah", "gre")
-SERVICE_KEYS = ("action", "from", "interfaces", "ports", "protocols", "source_ports", "state")
+SERVICE_KEYS = (
+    "action",
+    "from",
+    "helper",
+    "interfaces",
+    "knock",
+    "knock_seconds",
+    "log",
+    "ports",
+    "protocols",
+    "rate_limit",
+    "source_ports",
+    "state",
+)
+VARIABLE = "firewall_services"
+HELPER_NAMES = ("ftp", "irc", "sip", "tftp")
 
 
 @dataclass(frozen=True)
 class Service:
-    """One entry of `services` that is present. `ports` holds each protocol once, with an empty tuple if it has none."""
+    """One entry of `services` that is present. `ports` holds each protocol once, with an empty tuple if it has none.
+
+    `where` is the variable with the entry's name. `helper` is a connection tracking helper's name or "".
+    """
 
     name: str
     ports: tuple[tuple[str, tuple[PortRange, ...]], ...]
@@ -41,10 +71,22 @@ class Service:
     interfaces: tuple[str, ...] | None
     source_ports: tuple[PortRange, ...]
     action: str
+    where: str = ""
+    rate_limit: RateLimit | None = None
+    knock: Knock | None = None
+    log: bool = False
+    helper: str = ""
 
     @property
     def variable(self) -> str:
-        return "firewall_services." + self.name
+        return self.where or join(VARIABLE, self.name)
+
+    @property
+    def tag(self) -> str:
+        """What chains and lists of this service are named after: no two services of a policy have the same."""
+        parts = self.variable.split(".")
+        # firewall_lan.home.services.ssh → home.ssh; no name that a user gives has a dot in it.
+        return self.name if parts[0] == VARIABLE else f"{parts[1]}.{self.name}"
 
     @property
     def limited(self) -> bool:
@@ -62,6 +104,7 @@ def read_services(given: Mapping[str, Any], where: str, families: tuple[int, ...
         if service is not None:
             services.append(service)
     _refuse_contradictions(services)
+    _refuse_unheard_knocks(services)
     return tuple(sorted(services, key=_rank))
 
 
@@ -74,22 +117,42 @@ def _rank(service: Service) -> int:
 
 def _service(name: str, entry: object, where: str, families: tuple[int, ...]) -> Service | None:
     values.name(name, where)
-    given = {key: value for key, value in values.mapping(entry, where).items() if value is not None}
+    given = values.present(entry, where)
     values.known_keys(given, where, SERVICE_KEYS)
     state = values.choice(given.get("state", "present"), join(where, "state"), ("present", "absent"))
     if state == "absent" and not {"ports", "protocols"} & set(given) and name not in WELL_KNOWN:
         return None
     service = Service(
         name=name,
-        ports=_service_ports(name, given, where),
+        ports=service_ports(name, given, where),
         sources=_service_sources(given, where, families),
         interfaces=_optional(given, where, "interfaces", values.interfaces),
         source_ports=_optional(given, where, "source_ports", values.ports) or (),
         action=values.choice(given.get("action", "accept"), join(where, "action"), ACTIONS),
+        where=where,
+        rate_limit=_rate_limit(given, where, families),
+        knock=read_knock(given, where),
+        log=values.boolean(given.get("log", False), join(where, "log")),
+        helper=_helper(name, given, where),
     )
+    for key in ("knock", "rate_limit"):
+        if key in given and service.action != "accept":
+            raise PalisadeError(f"{join(where, key)}: it is for a service that is accepted, not for `action: {service.action}`")
     if service.source_ports and not all(ranges for _protocol, ranges in service.ports):
         raise PalisadeError("{}: only tcp, udp and sctp have source ports".format(join(where, "source_ports")))
     return service if state == "present" else None
+
+
+def _rate_limit(given: Mapping[str, Any], where: str, families: tuple[int, ...]) -> RateLimit | None:
+    return read_rate_limit(given["rate_limit"], join(where, "rate_limit"), families) if "rate_limit" in given else None
+
+
+def _helper(name: str, given: Mapping[str, Any], where: str) -> str:
+    """A helper by its name, or `true` for the one that the service is named like."""
+    value, where = given.get("helper", False), join(where, "helper")
+    if value is False:
+        return ""
+    return values.choice(name if value is True else value, where, HELPER_NAMES)
 
 
 def _optional(given: Mapping[str, Any], where: str, key: str, read: Callable[[object, str], Any]) -> Any:
@@ -108,7 +171,7 @@ def _service_sources(given: Mapping[str, Any], where: str, families: tuple[int, 
     return sources
 
 
-def _service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tuple[str, tuple[PortRange, ...]], ...]:
+def service_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[tuple[str, tuple[PortRange, ...]], ...]:
     """Each protocol with its ports, from the entry and, where it says nothing, from the well-known service."""
     ports, known = given.get("ports"), WELL_KNOWN.get(name)
     if isinstance(ports, Mapping):
@@ -188,10 +251,25 @@ def _share_port(one: Service, other: Service) -> bool:
     return False
 
 
+def _refuse_unheard_knocks(services: list[Service]) -> None:
+    """A packet that a service takes from everybody is never seen as a knock."""
+    for service, other in product(services, services):
+        if service.knock is None or other.limited or other.knock is not None or other.source_ports:
+            continue
+        taken = dict(other.ports)
+        for protocol, port in service.knock.steps:
+            if any(port.overlaps(there) for there in taken.get(protocol, ())):
+                raise PalisadeError(
+                    f"{join(service.variable, 'knock')}: {protocol}/{port} is a port of {other.variable}, "
+                    "which takes the packet; no knock would be seen there"
+                )
+
+
 # Writing
 
 
 def service_rules(service: Service, policy: Policy, chains: Chains) -> list[Rule]:
+    """The rules of one service, and the chains that they lead to. `policy` gives the families and the logging."""
     rules: list[Rule] = []
     for interface, (protocol, ports) in product(service.interfaces or ("",), service.ports):
         for matches in _service_matches(service, protocol, ports):
@@ -210,14 +288,50 @@ def _service_matches(service: Service, protocol: str, ports: Sequence[PortRange]
 
 
 def _service_verdict(service: Service, rule: Rule, policy: Policy, chains: Chains) -> list[Rule]:
-    verdicts = [replace(rule, target="DROP" if service.action == "drop" else "ACCEPT")]
+    own = _own_chain(service, policy, chains)
+    verdicts = [replace(rule, target=own or ("DROP" if service.action == "drop" else "ACCEPT"))]
+    if own and service.sources is None:
+        return verdicts
+    if own:
+        return by_source(verdicts[0], service.sources or (), chain_name("from", service.tag), chains)
     if service.action == "reject":
         verdicts = reject(rule, policy.families)
     if service.sources is None:
         return verdicts
     if service.action == "reject":
         return [from_source(item, source) for item in verdicts for source in service.sources if _fits(item, source)]
-    return by_source(verdicts[0], service.sources, chain_name("from", service.name), chains)
+    return by_source(verdicts[0], service.sources, chain_name("from", service.tag), chains)
+
+
+def _own_chain(service: Service, policy: Policy, chains: Chains) -> str:
+    """The name of the chain that decides about new connections, where more is asked than one rule can say; else ""."""
+    logged = service_log_rules(policy, service.tag, service.action, Rule("", comment=f"{service.variable}.log"))
+    logged = logged if service.log else []
+    if not (logged or service.knock or service.rate_limit):
+        return ""
+    if service.sources is not None:
+        policy = replace(policy, families=tuple(sorted({source.family for source in service.sources})))
+    chain, variable = chain_name("new", service.tag), service.variable
+    rules = knock_gate(service.knock, service.tag, variable, policy) if service.knock else []
+    rules += logged
+    if service.rate_limit:
+        rules += rate_rules(service.rate_limit, service.tag, variable, policy)
+    elif service.action == "reject":
+        rules += reject(Rule("", protocol="tcp"), policy.families) if "tcp" in dict(service.ports) else []
+        rules += reject(Rule(""), policy.families) if set(dict(service.ports)) - {"tcp"} else []
+    else:
+        rules.append(Rule("DROP" if service.action == "drop" else "ACCEPT"))
+    chains[chain] = rules
+    return chain
+
+
+def services_knock_rules(services: Sequence[Service], policy: Policy, chains: Chains) -> list[Rule]:
+    """What follows the knocks for these services: behind everything that accepts, ahead of the log."""
+    rules: list[Rule] = []
+    for service in services:
+        if service.knock:
+            rules += knock_rules(service.knock, service.tag, service.variable, policy, chains)
+    return rules
 
 
 def _fits(rule: Rule, source: Source) -> bool:

@@ -27,6 +27,8 @@ _NUMBER = re.compile(r"(?:0|[1-9][0-9]{0,9})\Z")
 _RANGE = re.compile(r"\s*([0-9]*)\s*[:-]\s*([0-9]*)\s*\Z")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 _INTERFACE = re.compile(r"[A-Za-z0-9_.@](?:[A-Za-z0-9_.@-]{0,14}|[A-Za-z0-9_.@-]{0,13}\+)\Z")
+_PLACEHOLDER = re.compile(r"\{([a-zA-Z_]+)\}")
+_MAC = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}\Z")
 _RATE = re.compile(r"\s*([1-9][0-9]{0,4})\s*/\s*([a-z]+)\s*\Z")
 
 # xt_limit counts in units of 1/10000 s, and iptables-save prints the largest unit that comes out even.
@@ -46,6 +48,9 @@ _UNIT_NAMES: Mapping[str, int] = {
     "d": 86400,
     "day": 86400,
 }
+
+#: The kernel cuts a log prefix there, silently.
+LONGEST_PREFIX = 29
 
 LOG_LEVELS: Mapping[str, int] = {
     "emerg": 0,
@@ -137,6 +142,11 @@ def mapping(value: object, where: str) -> Mapping[str, Any]:
         if _CONTROL.search(key):
             raise PalisadeError(f"{where}: the key {key!r} has a control character in it")
     return value
+
+
+def present(value: object, where: str) -> dict[str, Any]:
+    """A dictionary without the keys that say nothing."""
+    return {key: entry for key, entry in mapping(value, where).items() if entry is not None}
 
 
 def known_keys(value: Mapping[str, Any], where: str, known: Iterable[str]) -> None:
@@ -301,6 +311,11 @@ def _network(word: str, where: str) -> Source:
         raise PalisadeError(
             f"{where}: {word!r} is an address inside a network; the network is {network}, the host alone is {base}"
         )
+    return as_source(network)
+
+
+def as_source(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Source:
+    """A network as a source."""
     spelling = f"{_spelt(network.network_address)}/{network.prefixlen}"
     return Source(network.version, network.network_address, network.broadcast_address, spelling)
 
@@ -395,12 +410,34 @@ def log_level(value: object, where: str) -> int:
     return integer(value, where, 0, 7)
 
 
-def log_prefix(value: object, where: str, longest_chain: str) -> str:
-    """A log prefix. `{chain}` in it stands for the chain's name; written out it has at most 29 characters."""
+def macs(value: object, where: str) -> tuple[str, ...]:
+    """The addresses of network cards, as iptables-save prints them."""
+    found = items(value, where)
+    if not found:
+        raise PalisadeError(f"{where}: the list is empty")
+    return unique(mac(item, where) for item in found)
+
+
+def mac(value: object, where: str) -> str:
+    """The address of one network card."""
+    if isinstance(value, int):
+        raise PalisadeError(f"{where}: YAML has read a MAC address as the number {value}; put it in quotes")
+    word = text(value, where).strip().lower().replace("-", ":")
+    if not _MAC.match(word):
+        raise PalisadeError(f"{where}: {value!r} is no MAC address; write it like '02:00:5e:10:00:01', in quotes")
+    if int(word[:2], 16) & 1 or word == "00:00:00:00:00:00":
+        raise PalisadeError(f"{where}: {value!r} is the address of no single network card")
+    return word
+
+
+def log_prefix(value: object, where: str, longest_chain: str, longest_verdict: str = "") -> str:
+    """A log prefix with placeholders. Written out, with the longest that they stand for, it has at most 29 characters."""
     prefix = text(value, where)
     if not re.match(r"[ -~]*\Z", prefix) or set(prefix) & set("\"'\\"):
         raise PalisadeError(f"{where}: {prefix!r} may hold plain ASCII without quotes and backslashes")
-    length = len(prefix.replace("{chain}", longest_chain))
-    if length > 29:
-        raise PalisadeError(f"{where}: {prefix!r} comes to {length} characters; the kernel keeps 29")
+    for name in _PLACEHOLDER.findall(prefix):
+        choice(name, where, ("chain", "verdict"))
+    length = len(prefix.replace("{chain}", longest_chain).replace("{verdict}", longest_verdict))
+    if length > LONGEST_PREFIX:
+        raise PalisadeError(f"{where}: {prefix!r} comes to {length} characters; the kernel keeps {LONGEST_PREFIX}")
     return prefix

@@ -16,7 +16,20 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._profiles impor
 PREFIX = "firewall_"
 
 # Variables of the role that are no part of the policy.
-ROLE_VARIABLES = ("allow_lockout", "backend", "beside", "foreign", "name", "persist", "profile", "scope", "state")
+ROLE_VARIABLES = (
+    "allow_lockout",
+    "backend",
+    "beside",
+    "expect",
+    "foreign",
+    "name",
+    "persist",
+    "profile",
+    "rehearsal",
+    "scope",
+    "state",
+    "verdict_diff",
+)
 
 # Units of other firewall managers. What each does to our rules is told in roles/firewall/vars/main.yml.
 MANAGERS = (

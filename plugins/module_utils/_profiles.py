@@ -28,9 +28,12 @@ _COMMON: Mapping[str, Any] = {
     "logging": {
         "burst": 10,
         "enabled": True,
+        "group": None,
+        "invalid": False,
         "level": "info",
-        "prefix": "palisade {chain} drop: ",
+        "prefix": "palisade {chain} {verdict}: ",
         "rate": "7/minute",
+        "target": "log",
     },
     "mac_acl": {},
     "management": {"from": [], "port": 22},

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import count
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import (
     Declared,
@@ -79,16 +79,33 @@ class Work(NamedTuple):
     rehearsal: str
 
 
-def run_ruleset(request: Request, host: Host) -> Dict[str, Any]:
+class Proof(NamedTuple):
+    """What a proof came to: its part of the module's result, warnings, and entries for the diff."""
+
+    result: Mapping[str, Any]
+    warnings: Sequence[str]
+    diff: Sequence[Mapping[str, str]] = ()
+
+
+class Prover(Protocol):
+    """Proves with packets what a run is about to do. Its code is large: this file does not import it, the module that wants it hands it in."""
+
+    def prove(self, request: Request, works: Sequence[Work]) -> Proof:
+        """Look at what is planned, before anything changes. Raises PalisadeError where it must not go live."""
+
+
+def run_ruleset(request: Request, host: Host, prover: Optional[Prover] = None) -> Dict[str, Any]:
     """Carry a request out and return the module's result. Raises PalisadeError with nothing changed, or with all put back."""
-    return _Run(request, host).carry_out()
+    return _Run(request, host, prover).carry_out()
 
 
 class _Run:
 
-    def __init__(self, request: Request, host: Host) -> None:
+    def __init__(self, request: Request, host: Host, prover: Optional[Prover]) -> None:
         self.request = request
         self.host = host
+        self.prover = prover
+        self.proof = Proof({}, ())
         self.ownership = Ownership(request.name, request.scope)
         self.warnings: List[str] = []
         self.normaliser = Normaliser(
@@ -101,10 +118,13 @@ class _Run:
         declared = self._declared()
         if self.request.check_mode and self.request.rehearsal != 'scratch':
             works = self._prepared(declared)
-            return self._result(works, self._files(declared, works))
+            files = self._files(declared, works)
+            self._prove(works)
+            return self._result(works, files)
         with self.host.lock():
             works = self._prepared(declared)
             files = self._files(declared, works)
+            self._prove(works)
             if not self.request.check_mode:
                 self._make_real([work for work in works if work.plan.operations], files)
             return self._result(works, files)
@@ -112,6 +132,11 @@ class _Run:
     def _prepared(self, declared: Mapping[str, Declared]) -> List[Work]:
         self._note_interruption()
         return [self._prepare(family, declared[family], declared) for family in declared]
+
+    def _prove(self, works: Sequence[Work]) -> None:
+        if self.prover is not None:
+            self.proof = self.prover.prove(self.request, works)
+            self.warnings.extend(self.proof.warnings)
 
     def _make_real(self, changing: Sequence[Work], files: FilePlan) -> None:
         try:
@@ -314,12 +339,13 @@ class _Run:
         modes = {work.rehearsal for work in works}
         more: Dict[str, Any] = {}
         if self.request.diff_mode:
-            more['diff'] = [entry for work in works for entry in diff_of(work.plan)] + list(files.diff)
+            more['diff'] = [entry for work in works for entry in diff_of(work.plan)] + list(files.diff) + list(self.proof.diff)
         if self.request.persist and self.request.state == 'present':
             more['persisted'] = self.host.rule_path(self.request.name, 'rules')
             more['boot'] = {'unit': self.host.boot_unit()}
         return {
             **more,
+            **self.proof.result,
             'changed': bool(operations) or files.changed,
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),

@@ -85,6 +85,10 @@ options:
     description:
       - How many such packets are sent, up to 1000. The last one is judged. For rules with C(limit), C(recent) and the like, which begin empty.
     type: int
+  wait:
+    description:
+      - Seconds that pass before the packet is sent, up to 600. For rules that remember for a time, such as a knock's window or a rate limit.
+    type: float
   uid:
     description:
       - The user, name or number, that sends a packet of hook V(output).
@@ -104,16 +108,11 @@ options:
     type: str
   flows:
     description:
-      - Several packets, each a dictionary of the options above.
-      - Each meets a fresh copy of the rules, unless O(sequence) is on.
+      - Several packets, each a dictionary of the options above, which meets a fresh copy of the rules.
+      - An element that is a list of such dictionaries is a sequence. Its packets go in order through one copy, so that what the first
+        ones leave behind (port knocking, rate limits, a connection half open) counts for the next.
     type: list
-    elements: dict
-  sequence:
-    description:
-      - Send O(flows) in order through one copy of the rules, so that what the first ones leave behind (port knocking, rate limits,
-        a connection half open) counts for the next.
-    type: bool
-    default: false
+    elements: raw
   backend:
     description:
       - Which iptables to ask. V(auto) is what C(iptables) is on the host.
@@ -156,19 +155,18 @@ EXAMPLES = r"""
 
 - name: ssh opens after a knock
   palisade.netfilter.packet_probe:
-    sequence: true
     flows:
-      - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: drop}
-      - {in_interface: eth0, source: 203.0.113.7, port: 7001, verdict: drop}
-      - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: accept}
+      - - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: drop}
+        - {in_interface: eth0, source: 203.0.113.7, port: 7001, verdict: drop}
+        - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: accept}
+        - {in_interface: eth0, source: 203.0.113.7, port: 22, wait: 31, verdict: drop}
 
 - name: The whole handshake of an ssh connection
   palisade.netfilter.packet_probe:
-    sequence: true
     flows:
-      - {in_interface: eth0, source: 203.0.113.7, source_port: 40000, port: 22, verdict: accept}
-      - {hook: output, source_port: 22, destination: 203.0.113.7, port: 40000, flags: "SYN,ACK", verdict: accept}
-      - {in_interface: eth0, source: 203.0.113.7, source_port: 40000, port: 22, flags: ACK, verdict: accept}
+      - - {in_interface: eth0, source: 203.0.113.7, source_port: 40000, port: 22, verdict: accept}
+        - {hook: output, source_port: 22, destination: 203.0.113.7, port: 40000, flags: "SYN,ACK", verdict: accept}
+        - {in_interface: eth0, source: 203.0.113.7, source_port: 40000, port: 22, flags: ACK, verdict: accept}
 """
 
 RETURN = r"""
@@ -247,7 +245,7 @@ assumed:
   elements: str
   sample: ["wan0 is there, up and with IPv4"]
 flows:
-  description: For each of O(flows) in order, a dictionary of all of the above.
+  description: For each of O(flows) in order, those of sequences one by one, a dictionary of all of the above.
   returned: success, with O(flows)
   type: list
   elements: dict
@@ -278,12 +276,12 @@ def argument_spec() -> Dict[str, Any]:
         'flags': {'type': 'list', 'elements': 'str'},
         'state': {'type': 'str', 'choices': ['new', 'established']},
         'count': {'type': 'int'},
+        'wait': {'type': 'float'},
         'uid': {'type': 'str'},
         'verdict': {'type': 'str', 'choices': ['accept', 'drop', 'reject']},
         'rewritten_source': {'type': 'str'},
         'rewritten_destination': {'type': 'str'},
-        'flows': {'type': 'list', 'elements': 'dict'},
-        'sequence': {'type': 'bool', 'default': False},
+        'flows': {'type': 'list', 'elements': 'raw'},
         'backend': {'type': 'str', 'choices': ['auto', 'nft', 'legacy'], 'default': 'auto'},
     }
 
@@ -298,7 +296,7 @@ def main() -> None:
     options = module.params
     one = {key: options[key] for key in KEYS if options[key] is not None}
     try:
-        outcome = probe(RigHost(options['backend'], 0), one, options['flows'], options['sequence'])
+        outcome = probe(RigHost(options['backend'], 0), one, options['flows'])
     except PalisadeError as error:
         module.fail_json(msg=str(error))
     for warning in outcome.warnings:

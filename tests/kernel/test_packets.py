@@ -105,6 +105,9 @@ COMMIT
 COMMIT
 """
 
+#: In how many fresh rigs every flow has to be answered right, and how many of them one run of the module makes.
+RIGS, RIGS_AT_ONCE = 30, 10
+
 
 def wan(**flow: Any) -> dict[str, Any]:
     return {"hook": "input", "in_interface": "wan0", "destination": "ME", **flow}
@@ -256,6 +259,17 @@ def test_each_verdict_and_its_rule(router: Host, family: str) -> None:
     assert found == FLOWS
     assert not result.changed
     assert router.snapshot() == before
+
+
+def test_thirty_fresh_rigs_give_the_same_thirty_answers(router: Host) -> None:
+    """Each flow in thirty fresh rigs. A rig is for both families' flow of a line, which share interfaces and no rule, set or connection."""
+    lines = [[worded_flow(family, flow) for family in FAMILIES] for flow, _verdict, _place in FLOWS]
+    wanted = [(verdict, place) for _flow, verdict, place in FLOWS for _family in FAMILIES]
+    for _part in range(RIGS // RIGS_AT_ONCE):
+        result = router.probe(flows=lines * RIGS_AT_ONCE)
+        assert not result.failed, result.message
+        found = [(one["verdict"], decided(one)) for one in result.data["flows"]]
+        assert found == wanted * RIGS_AT_ONCE
 
 
 @pytest.mark.parametrize("family", FAMILIES)

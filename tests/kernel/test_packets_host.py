@@ -114,10 +114,10 @@ def test_a_sequence_shares_one_copy_of_the_rules(host: Host) -> None:
                "-A INPUT -p tcp -m tcp --dport 22 -m recent --rcheck --seconds 30 --name knock --rsource -j ACCEPT")
     flows = [{"in_interface": "eth0", "port": port} for port in (22, 7001, 22)]
     apart = host.probe(flows=flows).data["flows"]
-    together = host.probe(flows=flows, sequence=True).data["flows"]
+    together = host.probe(flows=[flows]).data["flows"]
     assert [one["verdict"] for one in apart] == ["drop", "drop", "drop"]
     assert [one["verdict"] for one in together] == ["drop", "drop", "accept"]
-    other = host.probe(flows=[*flows[:2], {**flows[2], "source": "203.0.113.1"}], sequence=True)
+    other = host.probe(flows=[[*flows[:2], {**flows[2], "source": "203.0.113.1"}]])
     assert other.data["flows"][2]["verdict"] == "drop"
 
 
@@ -154,12 +154,12 @@ def test_a_sequence_of_both_directions_is_one_connection(host: Host, family: str
         [ask, {**answer, "flags": "SYN,ACK"}, {**ask, "flags": "ACK"}],
     ):
         host.restore(HANDSHAKE_RULES.format("DROP [0:0]"), family=family)
-        result = host.probe(flows=handshake, sequence=True)
+        result = host.probe(flows=[handshake])
         assert [one["verdict"] for one in result.data["flows"]] == ["accept"] * len(handshake), result.data
         assert result.data["flows"][-1]["rule"]["rule"].startswith("-m conntrack --ctstate ESTABLISHED")
     without = HANDSHAKE_RULES.format("DROP [0:0]").replace("-A OUTPUT -m conntrack --ctstate ESTABLISHED -j ACCEPT\n", "")
     host.restore(without, family=family)
-    result = host.probe(flows=[come, {**go, "flags": "SYN,ACK"}], sequence=True)
+    result = host.probe(flows=[[come, {**go, "flags": "SYN,ACK"}]])
     assert [one["verdict"] for one in result.data["flows"]] == ["accept", "drop"]
 
 
@@ -172,7 +172,7 @@ def test_a_forwarded_connection_in_both_directions(host: Host, family: str) -> N
     out = {"in_interface": "lan0", "out_interface": "wan0", "source": near, "source_port": 40000, "destination": far, "port": 443}
     back: dict[str, Any] = {"in_interface": "wan0", "out_interface": "lan0", "source": far, "source_port": 443, "destination": near, "port": 40000}
     flows = [out, {**back, "flags": "SYN,ACK"}, {**out, "flags": "ACK"}, {**back, "flags": "PSH,ACK"}]
-    result = host.probe(flows=flows, sequence=True)
+    result = host.probe(flows=[flows])
     assert not result.failed, result.message
     found = [(one["verdict"], one["rule"].get("number")) for one in result.data["flows"]]
     assert found == [("accept", 2), ("accept", 1), ("accept", 1), ("accept", 1)]

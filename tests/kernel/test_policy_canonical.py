@@ -19,7 +19,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variabl
 from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
 
 from .support.host import FAMILIES, Host
-from .support.save_text import rules
+from .support.save_text import rules, sections
 
 GOLDEN = Path(__file__).resolve().parents[1] / "unit" / "golden"
 
@@ -65,13 +65,14 @@ def compiled(policy: dict[str, Any]) -> CompiledPolicy:
 
 
 def golden(name: str) -> CompiledPolicy:
-    return compiled(read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8"))).policy)
+    read = read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8")))
+    return compile_policy(read.profile or "server", read.policy)
 
 
-def compiled_rules(text: str, family: str) -> list[str]:
-    """Return the rules of a family, chain by chain, as compiled."""
+def compiled_rules(text: str, family: str, table: str) -> list[str]:
+    """Return a table's rules of a family, chain by chain, as compiled."""
     others = "-6 " if family == "ipv4" else "-4 "
-    ours = [line for line in text.splitlines() if line.startswith("-") and not line.startswith(others)]
+    ours = [line for line in sections(text)[table] if line.startswith("-") and not line.startswith(others)]
     return by_chain([line[line.index("-A ") :] for line in ours])
 
 
@@ -82,7 +83,9 @@ def by_chain(lines: list[str]) -> list[str]:
 def check(host: Host, family: str, declared: dict[str, Any]) -> None:
     text = tables_text(declared)
     host.restore(text, family=family)
-    assert by_chain(rules(host.save(family))) == compiled_rules(text, family)
+    saved = host.save(family)
+    for table in declared:
+        assert by_chain(rules(saved, table)) == compiled_rules(text, family, table)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

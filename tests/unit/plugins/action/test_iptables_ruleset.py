@@ -4,6 +4,7 @@
 """The controller's half: what it hands to the module for each way of saying the rules, and its errors."""
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -13,7 +14,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultEditor, VaultLib, VaultSecret
 from ansible.playbook.task import Task
-from ansible_collections.palisade.netfilter.plugins.action.iptables_ruleset import WAYS, ActionModule
+from ansible_collections.palisade.netfilter.plugins.action.iptables_ruleset import MODULE, UNPROVED, WAYS, WITHOUT_NETWORK, ActionModule
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 
 RULES = '*filter\n-A INPUT -m comment --comment "é {{ x }}" -j ACCEPT\nCOMMIT\n'
@@ -23,9 +24,10 @@ class Action(ActionModule):
     """The action with a module that only notes what it is called with."""
 
     handed: dict[str, Any]
+    called: list[str]
 
     def _execute_module(self, module_name: str = '', module_args: Any = None, task_vars: Any = None, **_others: Any) -> dict[str, Any]:
-        assert module_name == 'palisade.netfilter.iptables_ruleset'
+        self.called = [*getattr(self, 'called', []), module_name]
         self.handed = module_args
         return {'changed': True, 'variables': task_vars}
 
@@ -40,13 +42,14 @@ def action(tmp_path: Path) -> Any:
         task = Task()
         task.set_loader(loader)
         task.args = arguments
-        return Action(task=task, connection=Mock(), play_context=Mock(), loader=loader, templar=Mock(), shared_loader_obj=Mock())
+        return Action(task=task, connection=Mock(transport='ssh'), play_context=Mock(), loader=loader, templar=Mock(), shared_loader_obj=Mock())
 
     return make
 
 
 def handed(action: Action) -> Any:
     assert action.run(task_vars={'a': 1}) == {'changed': True, 'variables': {'a': 1}}
+    assert action.called == [MODULE]
     return action.handed
 
 
@@ -189,3 +192,75 @@ def test_rules_that_nothing_loads_at_boot_are_warned_of_unless_the_role_sees_to_
         text, = said
         assert text.startswith('/etc/palisade/web.rules is written, and nothing loads it at boot: ')
         assert words in text
+
+
+# With the rig or without
+
+FLOW = {'in_interface': 'eth0', 'port': 22, 'verdict': 'accept'}
+
+
+@pytest.fixture
+def controller(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Say whether the controller's own process came in over ssh."""
+    return lambda over_ssh: monkeypatch.setattr('%s.over_network' % ActionModule.__module__, lambda: over_ssh)
+
+
+def ran(action: Action, transport: str) -> tuple[list[str], dict[str, Any]]:
+    action._connection.transport = transport
+    result = action.run(task_vars={})
+    return action.called, result
+
+
+@pytest.mark.parametrize('transport', sorted(WITHOUT_NETWORK))
+@pytest.mark.parametrize('collection', ['', 'community.general.'])
+def test_where_no_rule_can_cut_the_connection_the_smaller_module_runs_and_the_result_says_why(
+        action: Any, controller: Any, transport: str, collection: str) -> None:
+    controller(False)
+    called, result = ran(action(tables={}), collection + transport)
+    assert called == [UNPROVED]
+    assert result['guard'] == {'state': 'none', 'reason': 'a connection of type %s has no network path that a rule could cut' % transport}
+
+
+@pytest.mark.parametrize('transport', ['ssh', 'paramiko_ssh', 'ansible.netcommon.libssh', 'gcloud-iap', 'amazon.aws.aws_ssm', 'unheard.of.this'])
+def test_any_other_connection_gets_the_rig(action: Any, controller: Any, transport: str) -> None:
+    controller(False)
+    called, result = ran(action(tables={}), transport)
+    assert called == [MODULE]
+    assert 'guard' not in result
+
+
+def test_local_on_a_host_where_the_operator_is_logged_in_by_ssh_is_guarded(action: Any, controller: Any) -> None:
+    controller(True)
+    assert ran(action(tables={}), 'local')[0] == [MODULE]
+    assert ran(action(tables={}), 'community.docker.docker')[0] == [UNPROVED]
+
+
+@pytest.mark.parametrize('transport', ['local', 'docker', 'ssh'])
+def test_what_is_expected_is_proved_over_any_connection(action: Any, controller: Any, transport: str) -> None:
+    controller(False)
+    assert ran(action(tables={}, expect=[FLOW]), transport)[0] == [MODULE]
+
+
+@pytest.mark.parametrize('expect', [[], None])
+def test_an_expectation_of_nothing_needs_no_rig(action: Any, controller: Any, expect: Any) -> None:
+    controller(False)
+    assert ran(action(tables={}, expect=expect), 'local')[0] == [UNPROVED]
+
+
+def test_a_failure_says_nothing_of_the_guard(action: Any, controller: Any) -> None:
+    controller(False)
+    made = action(tables={})
+    made._connection.transport = 'local'
+    made._execute_module = Mock(return_value={'failed': True, 'msg': 'no'})
+    assert made.run(task_vars={}) == {'failed': True, 'msg': 'no'}
+
+
+def test_the_collector_rests_while_the_module_is_packed_and_runs_again(action: Any) -> None:
+    made, seen = action(tables={}), []
+    made._execute_module = lambda **_arguments: seen.append(gc.isenabled()) or {}
+    made.run(task_vars={})
+    assert (seen, gc.isenabled()) == ([False], True)
+    made._execute_module = Mock(side_effect=AnsibleActionFail('no'))
+    with pytest.raises(AnsibleActionFail):
+        made.run(task_vars={})
+    assert gc.isenabled()

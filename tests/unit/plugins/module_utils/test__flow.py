@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._flow import KEYS, Flow, complete, packet_of, read_flow, read_flows
+from ansible_collections.palisade.netfilter.plugins.module_utils._flow import KEYS, Flow, complete, packet_of, read_flow
 from ansible_collections.palisade.netfilter.plugins.module_utils._frames import MARK
 from ansible_collections.palisade.netfilter.plugins.module_utils._surroundings import Interface, Route, Surroundings
 
@@ -51,6 +51,7 @@ def filled(around: Surroundings = HOST, **keys: Any) -> Dict[str, Any]:
     ({'port': 1, 'rewritten_destination': '[2001:db8::1]:80'}, 'rewritten_destination', ('2001:db8::1', 80)),
     ({'port': 1, 'rewritten_destination': '[2001:db8::1]'}, 'rewritten_destination', ('2001:db8::1', 0)),
     ({'port': 1, 'rewritten_destination': '2001:db8::1'}, 'family', 'ipv6'),
+    ({'port': 1, 'wait': '1.5'}, 'wait', 1.5), ({'port': 1, 'wait': 0}, 'wait', 0.0),
     ({'port': 1, 'source': None}, 'source', ''), ({'port': 1, 'uid': 33}, 'uid', '33'),
 ])
 def test_what_is_read(given: Dict[str, Any], key: str, value: Any) -> None:
@@ -68,7 +69,9 @@ def test_what_is_read(given: Dict[str, Any], key: str, value: Any) -> None:
     ({'port': 1, 'in_interface': 'eth+'}, 'in_interface: eth+ stands for many interfaces'), ({'port': 1, 'in_interface': ''}, 'in_interface: '),
     ({'port': 1, 'source_mac': '1:2:3'}, 'source_mac: '), ({'port': 1, 'flags': 'SIN'}, "flags: 'SIN' is none of NONE, FIN"),
     ({'port': 1, 'state': 'related'}, 'state: '), ({'port': 1, 'count': 0}, 'count: '), ({'port': 1, 'count': 1001}, 'count: '),
-    ({'port': 1, 'verdict': 'ACCEPTED'}, 'verdict: '), ({'protocol': 'sctp', 'port': 1}, 'protocol: '),
+    ({'port': 1, 'wait': 601}, 'wait: 601 is no number of seconds from 0 to 600'), ({'port': 1, 'wait': -1}, 'wait: '),
+    ({'port': 1, 'wait': True}, 'wait: '), ({'port': 1, 'wait': 'nan'}, 'wait: '), ({'port': 1, 'wait': 'soon'}, 'wait: '),
+    ({'port': 1, 'wait': []}, 'wait: '), ({'port': 1, 'verdict': 'ACCEPTED'}, 'verdict: '), ({'protocol': 'sctp', 'port': 1}, 'protocol: '),
     ({'protocol': 'icmp', 'port': 1}, 'port: icmp has none'), ({'protocol': 'udp', 'port': 1, 'flags': 'SYN'}, 'flags: udp has none'),
     ({'port': 1, 'protocol': 'tcp', 'icmp_type': 'ping'}, 'icmp_type: tcp has none'), ({'icmp_type': 'pang'}, "icmp_type: 'pang' is no type"),
     ({'icmp_type': '300'}, 'icmp_type: '), ({'protocol': 'icmp', 'source': '::1'}, 'one packet is of one family'),
@@ -81,18 +84,18 @@ def test_what_is_read(given: Dict[str, Any], key: str, value: Any) -> None:
 ])
 def test_what_is_refused_names_the_flow_and_the_key(given: Dict[str, Any], words: str) -> None:
     with pytest.raises(PalisadeError) as error:
-        read_flows([{'port': 1}, given])
+        read_flow(given, 'flow 2')
     assert str(error.value).startswith('flow 2: ' + words)
 
 
 @pytest.mark.parametrize('value', [None, 'tcp', ['port', 1], 3])
 def test_a_flow_is_a_dictionary(value: Any) -> None:
     with pytest.raises(PalisadeError, match='is not a dictionary such as'):
-        read_flows([value])
+        read_flow(value, 'flow')
 
 
 def test_every_key_of_the_documentation_is_read() -> None:
-    assert len(KEYS) == 17
+    assert len(KEYS) == 18
 
 
 @pytest.mark.parametrize(('given', 'wanted'), [

@@ -23,8 +23,8 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.yml")))
 def test_variables_come_to_the_golden_rules(name: str) -> None:
-    variables = yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8"))
-    compiled = compile_policy("server", read_variables(variables).policy)
+    read = read_variables(yaml.safe_load((GOLDEN / f"{name}.yml").read_text(encoding="utf-8")))
+    compiled = compile_policy(read.profile or "server", read.policy)
     for suffix, tables in (("rules", compiled.tables), ("closed", compiled.fallback)):
         text = tables_text(tables)
         golden = GOLDEN / f"{name}.{suffix}"

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import pytest
 import yaml
@@ -13,11 +13,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.palisade.netfilter.plugins.doc_fragments.attributes import ModuleDocFragment
+from ansible_collections.palisade.netfilter.plugins.doc_fragments.iptables_ruleset import ModuleDocFragment as Options
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import declare_content, declare_tables
-from ansible_collections.palisade.netfilter.plugins.modules import iptables_ruleset
+from ansible_collections.palisade.netfilter.plugins.module_utils._errors import UnprovedError
+from ansible_collections.palisade.netfilter.plugins.module_utils._options import LONGEST_ECHO, argument_spec
+from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Proof, Request, Work
+from ansible_collections.palisade.netfilter.plugins.modules import iptables_ruleset, iptables_ruleset_unproved
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import MemoryHost
 
-DOCUMENTATION: Dict[str, Any] = yaml.safe_load(iptables_ruleset.DOCUMENTATION)
+OPTIONS: Dict[str, Any] = yaml.safe_load(Options.DOCUMENTATION)['options']
 RETURN: Dict[str, Any] = yaml.safe_load(iptables_ruleset.RETURN)
 EXAMPLES: List[Dict[str, Any]] = yaml.safe_load(iptables_ruleset.EXAMPLES)
 NAME = 'palisade.netfilter.iptables_ruleset'
@@ -39,8 +43,30 @@ def host() -> MemoryHost:
     return MemoryHost()
 
 
+class FakeProver:
+    """A prover that notes what it is asked to prove, and says what it is told to."""
+
+    def __init__(self) -> None:
+        self.proofs: List[Any] = []
+        self.options: Any = None
+        self.error: Any = None
+
+    def prove(self, request: Request, works: Sequence[Work]) -> Proof:
+        self.proofs.append((request, [len(work.plan.operations) for work in works]))
+        if self.error:
+            raise self.error
+        flows = {'flows': [{'verdict': 'accept'}]} if self.options['expect'] else {}
+        told: Dict[str, Any] = {'verdict_diff': []} if self.options['verdict_diff'] else {}
+        return Proof({'guard': {'state': 'none'}, **flows, **told}, ['be warned'])
+
+
 @pytest.fixture
-def run(host: MemoryHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
+def prover() -> FakeProver:
+    return FakeProver()
+
+
+@pytest.fixture
+def run(host: MemoryHost, prover: FakeProver, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Any:
     """Run the module with some options, on the fake host."""
     asked: List[Any] = []
 
@@ -50,27 +76,40 @@ def run(host: MemoryHost, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
     def runner(**options: Any) -> Ended:
         with patch_module_args(options), pytest.raises(SystemExit) as caught:
-            iptables_ruleset.main()
+            runner.module.main()  # type: ignore[attr-defined]
         text = capsys.readouterr().out
         return Ended(json.loads(text), text, int(caught.value.code or 0))
 
-    monkeypatch.setattr(iptables_ruleset, 'Host', fake)
+    def fake_prover(_host: Any, *options: Any) -> FakeProver:
+        prover.options = dict(zip(('expect', 'allow_lockout', 'verdict_diff'), options))
+        return prover
+
+    monkeypatch.setattr(iptables_ruleset, 'RigHost', fake)
+    monkeypatch.setattr(iptables_ruleset, 'Prover', fake_prover)
+    monkeypatch.setattr(iptables_ruleset_unproved, 'Host', fake)
+    runner.module = iptables_ruleset  # type: ignore[attr-defined]
     runner.asked = asked  # type: ignore[attr-defined]
     return runner
 
 
+FLOW = {'in_interface': 'eth0', 'port': 22, 'verdict': 'accept'}
+
+
 # Documentation
 
-@pytest.mark.parametrize('option', sorted(set(DOCUMENTATION['options']) | set(iptables_ruleset.argument_spec())))
+@pytest.mark.parametrize('option', sorted(set(OPTIONS) | set(argument_spec())))
 def test_every_option_is_documented_as_it_is(option: str) -> None:
-    documented = {key: value for key, value in DOCUMENTATION['options'][option].items() if key != 'description'}
-    assert documented == iptables_ruleset.argument_spec()[option]
-    assert DOCUMENTATION['options'][option]['description']
+    documented = {key: value for key, value in OPTIONS[option].items() if key != 'description'}
+    assert documented == argument_spec()[option]
+    assert OPTIONS[option]['description']
 
 
 def test_the_name_is_the_files() -> None:
-    assert DOCUMENTATION['module'] == 'iptables_ruleset'
-    assert 'palisade.netfilter.attributes' in DOCUMENTATION['extends_documentation_fragment']
+    for module in (iptables_ruleset, iptables_ruleset_unproved):
+        documentation = yaml.safe_load(module.DOCUMENTATION)
+        assert documentation['module'] == module.__name__.rpartition('.')[2]
+        assert documentation['extends_documentation_fragment'] == ['palisade.netfilter.attributes', 'palisade.netfilter.iptables_ruleset']
+        assert 'options' not in documentation
     attributes = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)['attributes']
     assert {name: attribute['support'] for name, attribute in attributes.items()} == {
         'check_mode': 'full', 'diff_mode': 'full', 'idempotent': 'full', 'platform': 'full'}
@@ -80,7 +119,7 @@ def test_the_name_is_the_files() -> None:
 def test_every_example_is_valid(example: Dict[str, Any]) -> None:
     assert set(example) == {'name', NAME}
     validated = ArgumentSpecValidator(
-        iptables_ruleset.argument_spec(), mutually_exclusive=[('tables', 'content', 'src', 'profile')]).validate(example[NAME])
+        argument_spec(), mutually_exclusive=[('tables', 'content', 'src', 'profile')]).validate(example[NAME])
     assert validated.error_messages == []
     options = validated.validated_parameters
     if options['tables'] is not None:
@@ -92,7 +131,7 @@ def test_every_example_is_valid(example: Dict[str, Any]) -> None:
 
 
 def test_everything_returned_is_documented_and_the_other_way_round(run: Any) -> None:
-    result = run(tables={'filter': {'INPUT': ['-i lo -j ACCEPT']}}, persist=True, _ansible_diff=True).result
+    result = run(tables={'filter': {'INPUT': ['-i lo -j ACCEPT']}}, persist=True, expect=[FLOW], verdict_diff=True, _ansible_diff=True).result
     assert set(result) - COMMON == set(RETURN)
     operation, = [operation for operation in result['plan'] if (operation['family'], operation['action']) == ('ipv4', 'append') and
                   operation['chain'] == 'palisade-INPUT']
@@ -134,8 +173,42 @@ def test_warnings_are_ansibles(run: Any, host: MemoryHost, monkeypatch: pytest.M
     monkeypatch.setattr(AnsibleModule, 'warn', lambda _module, warning: warnings.append(warning))
     host.put('ipv4', '*filter\n-A INPUT -p tcp -j ACCEPT\nCOMMIT\n')
     result = run(tables=TABLES).result
-    assert [warning.partition(',')[0] for warning in warnings] == ['ipv4: rules that no known program explains stand in hooks that this ruleset uses']
+    assert [warning.partition(',')[0] for warning in warnings] == [
+        'ipv4: rules that no known program explains stand in hooks that this ruleset uses', 'be warned']
     assert 'filter: -A INPUT -p tcp -j ACCEPT' not in str(result)
+
+
+# Proofs
+
+@pytest.mark.parametrize('options', [{}, {'_ansible_check_mode': True}, {'state': 'absent', 'tables': None}, {'rehearsal': 'scratch'}])
+def test_every_run_is_proved_once_before_it_changes_anything(run: Any, host: MemoryHost, prover: FakeProver, options: Dict[str, Any]) -> None:
+    before = host.saved()
+    prover.error = UnprovedError('flow 1: no', {'flows': [{'verdict': 'drop'}], 'guard': {'state': 'proved'}}, ['mind'])
+    ended = run(**{'tables': TABLES, 'persist': True, **options})
+    assert (ended.status, ended.result['msg'], ended.result['changed']) == (1, 'flow 1: no', False)
+    assert ended.result['flows'] == [{'verdict': 'drop'}]
+    assert ended.result['guard'] == {'state': 'proved'}
+    assert len(prover.proofs) == 1
+    assert (host.saved(), host.files) == (before, {}) if options.get('rehearsal') != 'scratch' else (host.saved(), {})
+    assert 'palisade-' not in ''.join(host.saved().values())
+
+
+def test_a_run_that_changes_nothing_is_proved_too(run: Any, prover: FakeProver) -> None:
+    run(tables=TABLES)
+    assert not run(tables=TABLES, expect=[FLOW]).result['changed']
+    assert [changes for _request, changes in prover.proofs] == [[4, 4], [0, 0]]
+    assert prover.options == {'expect': [FLOW], 'allow_lockout': False, 'verdict_diff': False}
+
+
+def test_the_smaller_module_is_the_same_without_proofs(run: Any, prover: FakeProver) -> None:
+    run.module = iptables_ruleset_unproved
+    first = run(tables=TABLES, persist=True, allow_lockout=True)
+    assert first.result['changed']
+    assert not {'guard', 'flows'} & set(first.result)
+    assert prover.proofs == []
+    assert not run(tables=TABLES).result['changed']
+    refused = run(tables=TABLES, expect=[FLOW])
+    assert refused.result['msg'] == 'expect: iptables_ruleset_unproved has nothing to prove it with: call palisade.netfilter.iptables_ruleset'
 
 
 # Bad input
@@ -176,7 +249,7 @@ def content_of(length: int) -> str:
 
 
 @pytest.mark.parametrize(('length', 'echoed'), [
-    (100, True), (iptables_ruleset.LONGEST_ECHO, True), (iptables_ruleset.LONGEST_ECHO + 1, False), (1_000_000, False),
+    (100, True), (LONGEST_ECHO, True), (LONGEST_ECHO + 1, False), (1_000_000, False),
 ])
 def test_a_long_content_is_not_repeated_in_the_result(run: Any, length: int, echoed: bool) -> None:
     content = content_of(length)
