@@ -137,7 +137,7 @@ def play(name: str, *options: str, **variables: object) -> Play:
 # Real traffic, by molecule/shared/traffic.py on the machines
 
 TRAFFIC = "python3 /usr/local/lib/traffic.py"
-OPEN, REFUSED, SILENCE = "open", "refused", "silence"
+OPEN, REFUSED, SILENCE, FORBIDDEN = "open", "refused", "silence", "forbidden"
 
 
 class Visit(NamedTuple):
@@ -158,7 +158,7 @@ class Met(NamedTuple):
     """What a visitor met."""
 
     how: str
-    """Open, refused, silence, or an error's text."""
+    """Open, refused, silence, forbidden (by the visitor's own rules), or an error's text."""
     seen: str = ""
     """The address that the server saw it come from, if the server is one of ours."""
     port: int = 0
@@ -190,3 +190,28 @@ def segments(source: Host, *visits: Visit) -> list[str]:
 def fetched(source: Host, server: str, own: str, mode: str) -> str:
     """Fetch a file by FTP and return its text, or what went wrong. The server opens the data connection if the mode is active."""
     return str(source.check_output(f"{TRAFFIC} ftp %s %s %s", server, own, mode)).strip()
+
+
+class Talk:
+    """One connection that lasts: what is said is said again by the server. Use it as a context manager."""
+
+    def __init__(self, source: str, server: str, port: int) -> None:
+        argv = ["docker", "exec", "--interactive", container(source), *TRAFFIC.split(), "talk", server, str(port)]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_ended: object) -> None:
+        self._process.communicate(timeout=10)
+
+    def say(self, word: str) -> str:
+        """Say a word and return the answer; nothing if there is no connection (any more)."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(word + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return self._process.stdout.readline().strip()

@@ -8,6 +8,7 @@ Runs on the machines, from Python 3.9, with the standard library alone.
     traffic.py serve tcp/80 udp/53 ...    answer on these ports until killed
     traffic.py meet '[[TRY, ...], ...]'   make connections: the lists one after the other, what is in one at once
     traffic.py segment '[TRY, ...]'       send bare TCP segments and say what came back
+    traffic.py talk HOST PORT             make one connection, say each line of the input over it and print the answer
     traffic.py ftp HOST SOURCE active     fetch a file, over a data connection that the server (or `passive`: we) opens
 """
 
@@ -75,7 +76,9 @@ async def serve(names: list[str]) -> None:
 
 
 def meet(attempt: dict[str, Any]) -> dict[str, Any]:
-    """Make one connection, or send one datagram, and say what was met: open, refused, silence or an error's text."""
+    """Make one connection, or send one datagram, and say what was met: open, refused, silence,
+    forbidden (our own rules dropped the datagram) or an error's text.
+    """
     kind = socket.SOCK_STREAM if attempt["protocol"] == "tcp" else socket.SOCK_DGRAM
     family = socket.AF_INET6 if ":" in attempt["to"] else socket.AF_INET
     with socket.socket(family, kind) as sock:
@@ -89,6 +92,8 @@ def meet(attempt: dict[str, Any]) -> dict[str, Any]:
             return {"how": "silence", "seen": {}}
         except ConnectionRefusedError:
             return {"how": "refused", "seen": {}}
+        except PermissionError:
+            return {"how": "forbidden", "seen": {}}
         except OSError as error:
             return {"how": "silence" if isinstance(error, socket.timeout) else str(error), "seen": {}}
 
@@ -110,6 +115,14 @@ def ask(sock: socket.socket) -> Any:
 def answered(sock: socket.socket) -> dict[str, Any]:
     sock.send(b"hello")
     return {"how": "open", "seen": json.loads(sock.recv(4096))}
+
+
+def talk(host: str, port: str) -> None:
+    with socket.create_connection((host, int(port)), timeout=5) as sock, sock.makefile("rw") as stream:
+        for line in sys.stdin:
+            stream.write(line)
+            stream.flush()
+            print(stream.readline(), end="", flush=True)
 
 
 # Bare segments
@@ -165,6 +178,8 @@ def fetch(host: str, source: str, mode: str) -> str:
 def main(command: str, *words: str) -> None:
     if command == "serve":
         asyncio.run(serve(list(words)))
+    elif command == "talk":
+        talk(*words)
     elif command == "ftp":
         print(fetch(*words))
     else:

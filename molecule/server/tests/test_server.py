@@ -5,13 +5,21 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from ansible_collections.palisade.netfilter.molecule.shared.machines import (
     OPEN,
+    SERVERS,
     SILENCE,
+    Talk,
     Visit,
+    fetched,
     how,
     machine,
+    one_after_the_other,
+    play,
+    saved,
     segments,
     visit,
 )
@@ -55,9 +63,9 @@ def peer() -> Host:
     return machine("peer")
 
 
-def test_row_0_5_each_port_is_open_and_any_other_silent(peer: Host, address: str) -> None:
+def test_row_0_5_each_port_is_open_and_any_other_silent(peer: Host, address: str, stranger: str) -> None:
     wanted = {80: OPEN, 139: OPEN, 445: OPEN, 873: OPEN, 16384: OPEN, 3306: SILENCE, 8080: SILENCE}
-    assert dict(zip(wanted, how(peer, *(Visit(address, port) for port in wanted)))) == wanted
+    assert dict(zip(wanted, how(peer, *(Visit(address, port, stranger) for port in wanted)))) == wanted
 
 
 def test_row_0_5_a_syn_is_answered_and_an_ack_without_a_connection_is_not(peer: Host, address: str, stranger: str) -> None:
@@ -79,3 +87,67 @@ def test_row_0_3_answers_come_in_to_the_port_that_asked(name: str, peer: Host, a
     met = visit(machine(name), Visit(stranger, 80, address, source_port=5000))[0]
     assert (met.how, met.seen) == (OPEN, address)
     assert segments(peer, Visit(address, 5001, stranger, source_port=80, flags=SYN | ACK)) == [SILENCE]
+
+
+@pytest.fixture
+def forgetful(name: str) -> Host:
+    """Give the server with nothing kept of who came before."""
+    server = machine(name)
+    server.check_output("for list in /proc/net/xt_recent/*; do echo / >$list; done")
+    return server
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_row_1_6_the_fifth_connection_within_a_minute_is_dropped(peer: Host, address: str, stranger: str, listed: str) -> None:
+    """And 1.7: one may come as often as it likes. Nor does one visitor count for another."""
+    met = one_after_the_other(peer, *([Visit(address, 2222, stranger)] for _number in range(5)))
+    assert [one.how for one in met] == [OPEN, OPEN, OPEN, OPEN, SILENCE]
+    assert how(peer, *(Visit(address, 2222, listed) for _number in range(6))) == [OPEN] * 6
+
+
+def knock(address: str, source: str, *ports: int) -> list[list[Visit]]:
+    """Knock at these ports, one after the other."""
+    return [[Visit(address, port, source, "udp", seconds=0.05)] for port in ports]
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_row_3_5_a_port_opens_to_who_knocks_in_the_right_order(peer: Host, address: str, stranger: str, listed: str) -> None:
+    """For a while, and to nobody else."""
+    here = Visit(address, 2223, stranger)
+    assert how(peer, here) == [SILENCE]
+    wrong, right = knock(address, stranger, 12345, 34567, 23456), knock(address, stranger, 12345, 23456, 34567)
+    assert one_after_the_other(peer, *wrong, [here])[-1].how == SILENCE
+    met = one_after_the_other(peer, *right, [here, Visit(address, 2223, listed)])[-2:]
+    assert [one.how for one in met] == [OPEN, SILENCE]
+    time.sleep(3.5)
+    assert how(peer, here) == [SILENCE]
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_row_3_5_a_wrong_knock_begins_anew(peer: Host, address: str, stranger: str) -> None:
+    knocks = knock(address, stranger, 12345, 23456, 12345, 34567)
+    assert one_after_the_other(peer, *knocks, [Visit(address, 2223, stranger)])[-1].how == SILENCE
+
+
+@pytest.mark.parametrize("mode", ["active", "passive"])
+def test_row_4_5_files_by_ftp(peer: Host, address: str, stranger: str, mode: str) -> None:
+    assert fetched(peer, address, stranger, mode) == "a file by FTP"
+
+
+@pytest.mark.parametrize(("name", "network"), [("bookworm", "ipv4")], indirect=True)
+def test_row_0_3_a_connection_outlives_the_offer_of_its_service(name: str, peer: Host, address: str, stranger: str) -> None:
+    """And check mode shows the same change without making it."""
+    server, before = machine(name), saved(machine(name), SERVERS[name])
+    gone = {"firewall_services__gone": {"files": {"state": "absent"}}}
+    with Talk("peer", address, 80) as talk:
+        assert talk.say("one") == "one"
+        shown = play(name, "--check", "--diff", **gone)
+        assert (shown.status, shown.changed) == (0, 1), shown.output
+        assert "--- " in shown.output
+        assert "firewall_services.files" in shown.output
+        assert saved(server, SERVERS[name]) == before
+        assert play(name, **gone).changed == 1
+        assert how(peer, Visit(address, 80, stranger)) == [SILENCE]
+        assert talk.say("two") == "two"
+    assert play(name).changed == 1
+    assert saved(server, SERVERS[name]) == before

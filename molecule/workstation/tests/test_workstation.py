@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.palisade.netfilter.molecule.shared.machines import (
+    FORBIDDEN,
     OPEN,
     SILENCE,
     Met,
@@ -22,8 +23,8 @@ from testinfra.host import Host
 
 BACKENDS = {"bullseye": "nft", "bookworm": "legacy"}
 NETWORKS = {"ipv4": "198.51.100.", "ipv6": "2001:db8:51::"}
-SENT = {("tcp", 80): OPEN, ("udp", 53): OPEN, ("tcp", 443): SILENCE, ("tcp", 40000): SILENCE, ("udp", 123): SILENCE}
-"""What a workstation meets by protocol and port at the peer, which serves them all."""
+SENT = {("tcp", 80): OPEN, ("udp", 53): OPEN, ("tcp", 443): SILENCE, ("tcp", 40000): SILENCE, ("udp", 123): FORBIDDEN}
+"""What a workstation meets by protocol and port at the peer, which serves them all. Who sends a datagram is told that it was dropped."""
 
 
 @pytest.fixture(params=BACKENDS)
