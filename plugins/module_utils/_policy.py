@@ -27,7 +27,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_input i
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging import log_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import mac_acl_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, read_policy
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import outbound_rules
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import outbound_end, outbound_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import raw_rules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import (
     redirect_rules,
@@ -37,6 +37,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router 
     forward_rules,
     lan_input_rules,
     mss_rules,
+    router_notes,
+    router_solicitations,
     source_nat_rules,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import (
@@ -101,20 +103,23 @@ def _tables(policy: Policy, forward: dict[str, Any]) -> dict[str, dict[str, dict
     forwarded = _texts(_forward_rules(policy, chains), policy)
     own = _texts(_with_raw([], policy, "filter", "FORWARD"), policy)
     filtered["FORWARD"] = {"policy": "DROP", "rules": forwarded} if forwarded else {**forward, "rules": own}
-    sent = _texts(outbound_rules(policy, chains), policy)
-    if sent:
+    sent = _texts(_output_rules(policy, chains), policy)
+    if policy.outbound.policy != "accept":
         filtered["OUTPUT"] = {"policy": "DROP", "rules": sent}
+    elif sent:
+        filtered["OUTPUT"] = {"rules": sent}
     filtered.update((name, {"rules": _texts(rules, policy)}) for name, rules in chains.items())
     return {**_other_tables(policy), "filter": filtered}
 
 
 def _other_tables(policy: Policy) -> dict[str, dict[str, dict[str, Any]]]:
     """What the tables beside filter hold, in the order in which a packet meets them."""
+    chains: Chains = {}
     written: dict[str, dict[str, list[Rule]]] = {
         "raw": {chain: helper_rules(policy, chain) for chain in ("PREROUTING", "OUTPUT")},
         "mangle": {"FORWARD": mss_rules(policy)},
         "nat": {
-            "PREROUTING": redirect_rules(policy, "PREROUTING") + forward_nat_rules(policy),
+            "PREROUTING": forward_nat_rules(policy, chains) + redirect_rules(policy, "PREROUTING"),
             "OUTPUT": redirect_rules(policy, "OUTPUT"),
             "POSTROUTING": source_nat_rules(policy),
         },
@@ -126,6 +131,9 @@ def _other_tables(policy: Policy) -> dict[str, dict[str, dict[str, Any]]]:
         texts = {chain: _texts(found, policy) for chain, found in rules.items() if found}
         if any(texts.values()):
             tables[table] = {chain: {"rules": found} for chain, found in texts.items() if found}
+    # Our chains outside filter are all in nat.
+    for chain, own in chains.items():
+        tables["nat"][chain] = {"rules": _texts(own, policy)}
     return tables
 
 
@@ -140,7 +148,7 @@ def _texts(rules: Sequence[Rule], policy: Policy) -> list[str]:
 
 def _notes(policy: Policy) -> list[str]:
     missing = [family for family in (4, 6) if family not in policy.families]
-    return [f"firewall_families: IPv{family} is not filtered" for family in missing]
+    return [f"firewall_families: IPv{family} is not filtered" for family in missing] + router_notes(policy)
 
 
 def _input_rules(policy: Policy, chains: Chains) -> list[Rule]:
@@ -148,14 +156,18 @@ def _input_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules += _management(policy, chains)
     rules += antispoof_rules(policy, chains)
     rules += trusted_rules(policy, chains)
+    rules += mac_acl_rules(policy, chains)
     rules += _icmp(policy, chains)
     rules += _invalid(policy)
     rules += _dhcp_client(policy)
-    rules += mac_acl_rules(policy, chains)
     for service in policy.services:
-        rules += service_rules(service, policy, chains)
-    rules += lan_input_rules(policy, chains) + redirected_rules(policy, chains)
-    rules += services_knock_rules(policy.services, policy, chains)
+        rules += [] if service.for_the_rest else service_rules(service, policy, chains)
+    rules += lan_input_rules(policy, chains)
+    for service in policy.services:
+        rules += service_rules(service, policy, chains) if service.for_the_rest else []
+    rules += redirected_rules(policy, chains)
+    offered = [*policy.services, *(service for lan in policy.lans for service in lan.services)]
+    rules += services_knock_rules(offered, policy, chains)
     rules += raw_rules(policy, "filter", "INPUT", "after") + quiet_rules(policy, chains)
     return rules + _logging(policy, "INPUT") + _final(policy)
 
@@ -168,6 +180,14 @@ def _forward_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = _established() + _invalid(policy) + antispoof_rules(policy, chains) + mac_acl_rules(policy, chains) + rules
     rules = _with_raw(rules, policy, "filter", "FORWARD") + quiet_rules(policy, chains)
     return rules + _logging(policy, "FORWARD") + _final(policy)
+
+
+def _output_rules(policy: Policy, chains: Chains) -> list[Rule]:
+    """None but the user's own where everything may leave."""
+    rules = _with_raw(outbound_rules(policy, chains), policy, "filter", "OUTPUT")
+    if policy.outbound.policy == "accept":
+        return rules
+    return rules + _logging(policy, "OUTPUT") + outbound_end(policy)
 
 
 def _loopback() -> list[Rule]:
@@ -193,7 +213,7 @@ def _management(policy: Policy, chains: Chains) -> list[Rule]:
 
 def _icmp(policy: Policy, chains: Chains) -> list[Rule]:
     """Ahead of INVALID: conntrack calls an error about a connection that it does not know invalid."""
-    rules = _required_icmp6() if 6 in policy.families else []
+    rules = _required_icmp6(policy) if 6 in policy.families else []
     for family in policy.families:
         rules += _chosen_icmp(policy, family, rules)
     if rules:
@@ -205,7 +225,7 @@ def _icmp(policy: Policy, chains: Chains) -> list[Rule]:
     ]
 
 
-def _required_icmp6() -> list[Rule]:
+def _required_icmp6(policy: Policy) -> list[Rule]:
     rules = []
     for item in REQUIRED_ICMP6:
         rule = icmp_rule(6, item.type, item.name)
@@ -214,6 +234,9 @@ def _required_icmp6() -> list[Rule]:
         if item.hop_limit is not None:
             rule = replace(rule, matches=(*rule.matches, f"-m hl --hl-eq {item.hop_limit}"))
         rules.append(rule)
+    for interface in router_solicitations(policy):
+        rule = icmp_rule(6, ICMP_TYPES["router-solicitation"].ipv6 or 0, "router-solicitation")
+        rules.append(replace(rule, interface=interface, matches=(*rule.matches, "-m hl --hl-eq 255")))
     return rules
 
 

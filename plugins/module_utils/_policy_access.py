@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import listed
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, offered_to
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange
 
 OPEN, CLOSED, LIMITED = "open", "closed", "limited"
@@ -38,14 +40,14 @@ def read_ssh_connection(text: str) -> Client | None:
 def access(policy: Policy, port: int) -> str:
     """Who may open a TCP connection to `port`: everybody (open), nobody (closed), or some (limited).
 
-    An interface is no limit here: which one the operator comes in by is not known.
+    An interface is no limit here: which one the operator comes in by is not known. A LAN whose networks are known is one.
     """
-    concerned = [service for service in policy.services if _concerns(service, port)]
+    concerned = [service for service in _services(policy) if _concerns(service, port)]
     accepting = [service for service in concerned if service.action == "accept"]
     managed = bool(policy.management.sources) and policy.management.port == port
     if not accepting:
         return LIMITED if managed else CLOSED
-    free = any(service.sources is None for service in accepting)
+    free = any(service.sources is None and not _lans_of(service, policy) for service in accepting)
     return OPEN if free and not any(service.action != "accept" for service in concerned) else LIMITED
 
 
@@ -56,10 +58,45 @@ def admits(policy: Policy, client: Client) -> bool:
     management = policy.management
     if management.port == client.port and any(source.holds(client.address) for source in management.sources):
         return True
-    for service in policy.services:
-        if _concerns(service, client.port) and _is_from(service, client):
+    if not _may_be_listed(policy, client):
+        return False
+    for service in _services(policy):
+        if _concerns(service, client.port) and _is_from(service, client) and _may_come_by(service, policy, client):
             return service.action == "accept"
     return False
+
+
+def _services(policy: Policy) -> list[Service]:
+    """Everything that somebody reaches of the host, in the order of the rules; what a LAN is offered is for its interfaces."""
+    inside = [replace(service, interfaces=service.interfaces or lan.interfaces) for lan in policy.lans for service in offered_to(lan)]
+    first = [service for service in policy.services if not service.for_the_rest]
+    return [*first, *inside, *(service for service in policy.services if service.for_the_rest)]
+
+
+def _lans_of(service: Service, policy: Policy) -> list[Lan]:
+    """The LANs that a service is for, if it is for LANs alone; none for any other, and where a LAN's networks are not known."""
+    if service.interfaces is None:
+        return []
+    lans = [lan for lan in policy.lans if set(lan.interfaces) & set(service.interfaces)]
+    inside = {interface for lan in lans for interface in lan.interfaces}
+    return lans if set(service.interfaces) <= inside and all(lan.networks for lan in lans) else []
+
+
+def _may_come_by(service: Service, policy: Policy, client: Client) -> bool:
+    lans = _lans_of(service, policy)
+    return not lans or any(_may_be_in(lan, client) for lan in lans)
+
+
+def _may_be_in(lan: Lan, client: Client) -> bool:
+    """Whether the client may be in this LAN. Of a family that it has no networks of, nothing is known."""
+    networks = [network for network in lan.networks if network.family == client.address.version]
+    return client.address.is_link_local or not networks or any(network.holds(client.address) for network in networks)
+
+
+def _may_be_listed(policy: Policy, client: Client) -> bool:
+    """Not if the client's address is in a LAN that has a list of hosts, and no host there has this address."""
+    lans = [lan for lan in policy.lans if any(network.holds(client.address) for network in lan.networks)]
+    return all(listed(policy, lan.name, client.address) for lan in lans)
 
 
 def _concerns(service: Service, port: int) -> bool:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from typing import Dict, List, Sequence
+from typing import Callable, Dict, List, Sequence
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import Rule, from_source
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import (
+    Rule,
+    from_source,
+    to_destination,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import Source
 
 # A chain may have 28 characters, `<name>-` in front takes up to 13 of them.
@@ -24,10 +28,21 @@ def by_source(rule: Rule, sources: Sequence[Source], chain: str, chains: Chains)
 
     A packet that no line of the chain takes goes on behind the jump.
     """
-    families = [family for family in (4, 6) if any(source.family == family for source in sources)]
-    if all(sum(source.family == family for source in sources) == 1 for family in families):
-        return [from_source(rule, source) for source in sources]
-    chains[chain] = [from_source(Rule(rule.target), source) for source in sources]
+    return _by_address(rule, sources, chain, chains, from_source)
+
+
+def by_destination(rule: Rule, destinations: Sequence[Source], chain: str, chains: Chains) -> list[Rule]:
+    """The same for packets to these destinations."""
+    return _by_address(rule, destinations, chain, chains, to_destination)
+
+
+def _by_address(
+    rule: Rule, addresses: Sequence[Source], chain: str, chains: Chains, limited: Callable[[Rule, Source], Rule]
+) -> list[Rule]:
+    families = [family for family in (4, 6) if any(source.family == family for source in addresses)]
+    if all(sum(source.family == family for source in addresses) == 1 for family in families):
+        return [limited(rule, source) for source in addresses]
+    chains[chain] = [limited(Rule(rule.target), source) for source in addresses]
     return [replace(rule, target=chain, family=families[0] if len(families) == 1 else None)]
 
 

@@ -9,7 +9,7 @@ what comes out of it can be trusted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Mapping
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
@@ -29,8 +29,23 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_logging
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import Member, read_mac_acl
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import Outbound, read_outbound
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_raw import Raw, read_raw
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect, read_redirects
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, Wan, read_lans, read_wans
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import (
+    Redirect,
+    read_redirects,
+    refuse_unheard_refusals,
+)
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import (
+    PROFILE,
+    Lan,
+    Snat,
+    Wan,
+    read_lans,
+    read_masquerade,
+    read_snat,
+    read_wans,
+    refuse_shared_interfaces,
+    ssh_for_lans,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import Service, read_services
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import Rate, Source, join
 from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, PROFILES
@@ -70,11 +85,13 @@ class Policy:
     quiet: tuple[Quiet, ...] = ()
     antispoof: Antispoof | None = None
     raw: tuple[Raw, ...] = ()
-    outbound: tuple[Outbound, ...] = ()
+    outbound: Outbound = field(default_factory=Outbound)
     redirects: tuple[Redirect, ...] = ()
     helpers: tuple[Helper, ...] = ()
     lans: tuple[Lan, ...] = ()
     wans: tuple[Wan, ...] = ()
+    masquerade: tuple[int, ...] = ()
+    snat: tuple[Snat, ...] = ()
     forwards: tuple[Forward, ...] = ()
     mac_acl: tuple[Member, ...] = ()
     mss_clamp: bool = False
@@ -84,7 +101,7 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
     """The policy that `policy` (role variables without their `firewall_`) makes of the profile's defaults."""
     given = _with_defaults(profile, policy)
     families = values.families(given["families"], "firewall_families")
-    return Policy(
+    read = Policy(
         profile=profile,
         families=families,
         management=_management(given["management"], "firewall_management", families),
@@ -100,12 +117,30 @@ def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
         outbound=read_outbound(given["outbound"], "firewall_outbound", families),
         redirects=read_redirects(given["redirects"], "firewall_redirects", families),
         helpers=read_helpers(given["helpers"], "firewall_helpers", families),
-        lans=read_lans(given["lan"], "firewall_lan", families),
-        wans=read_wans(given["wan"], "firewall_wan", families),
-        forwards=read_forwards(given["forwards"], "firewall_forwards", families),
-        mac_acl=read_mac_acl(given["mac_acl"], "firewall_mac_acl", families),
+    )
+    refuse_unheard_refusals(read.redirects, read.services)
+    return _with_routing(read, given)
+
+
+def _with_routing(policy: Policy, given: Mapping[str, Any]) -> Policy:
+    """What makes a router of a host. It is validated in every profile and has an effect in one."""
+    families = policy.families
+    lans = read_lans(given["lan"], "firewall_lan", families)
+    wans = read_wans(given["wan"], "firewall_wan", families)
+    refuse_shared_interfaces((*lans, *wans))
+    router = replace(
+        policy,
+        lans=lans,
+        wans=wans,
+        masquerade=read_masquerade(given["masquerade"], "firewall_masquerade"),
+        snat=read_snat(given["snat"], "firewall_snat", families, given["wan"]),
+        forwards=read_forwards(given["forwards"], "firewall_forwards", families, given["wan"]),
+        mac_acl=read_mac_acl(given["mac_acl"], "firewall_mac_acl", families, given["lan"]),
         mss_clamp=values.boolean(given["mss_clamp"], "firewall_mss_clamp"),
     )
+    if policy.profile != PROFILE:
+        return policy
+    return replace(router, services=ssh_for_lans(policy.services, lans, wans))
 
 
 def _with_defaults(profile: object, policy: object) -> dict[str, Any]:

@@ -29,7 +29,10 @@ _PROTOCOL_NUMBERS = {"gre": "47"}
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule. `family` None is for both. `matches` are written out, each with its `-m`. Without a target it only counts."""
+    """One rule. `family` None is for both. `matches` are written out, each with its `-m`. Without a target it only counts.
+
+    A source or destination that begins with "! " is any but that.
+    """
 
     target: str
     family: int | None = None
@@ -44,8 +47,8 @@ class Rule:
     def __str__(self) -> str:
         words = [
             f"-{self.family}" if self.family else "",
-            "-s " + self.source if self.source else "",
-            "-d " + self.destination if self.destination else "",
+            _option("-s", self.source),
+            _option("-d", self.destination),
             "-i " + self.interface if self.interface else "",
             "-o " + self.out_interface if self.out_interface else "",
             "-p " + _PROTOCOL_NUMBERS.get(self.protocol, self.protocol) if self.protocol else "",
@@ -54,6 +57,12 @@ class Rule:
         words.append("-m comment --comment " + quoted(self.comment) if self.comment else "")
         words.append("-j " + self.target if self.target else "")
         return " ".join(word for word in words if word)
+
+
+def _option(option: str, value: str) -> str:
+    """An option with its value, which may be negated; nothing where there is none."""
+    negation = "! " if value.startswith("! ") else ""
+    return f"{negation}{option} {value[len(negation):]}" if value else ""
 
 
 def quoted(text: str) -> str:

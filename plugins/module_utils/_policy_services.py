@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_chains import Chains, by_source, chain_name
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_helpers import service_helper
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_knock import (
     Knock,
     knock_gate,
@@ -32,7 +33,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules i
     reject,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source, join
-from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
+from ansible_collections.palisade.netfilter.plugins.module_utils._services import SOURCE_PORTS, WELL_KNOWN
 
 if TYPE_CHECKING:
     from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy
@@ -55,7 +56,6 @@ SERVICE_KEYS = (
     "state",
 )
 VARIABLE = "firewall_services"
-HELPER_NAMES = ("ftp", "irc", "sip", "tftp")
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,11 @@ class Service:
         """Whether it is for some sources or interfaces only."""
         return self.sources is not None or self.interfaces is not None
 
+    @property
+    def for_the_rest(self) -> bool:
+        """Whether it refuses everybody whom nothing else has let in: behind all that accepts, a router's LANs included."""
+        return self.action != "accept" and not self.limited
+
 
 # Reading
 
@@ -112,7 +117,7 @@ def _rank(service: Service) -> int:
     """Who comes first where services overlap: a refusal for some, then what is accepted, then a refusal for all."""
     if service.action == "accept":
         return 1
-    return 0 if service.limited else 2
+    return 2 if service.for_the_rest else 0
 
 
 def _service(name: str, entry: object, where: str, families: tuple[int, ...]) -> Service | None:
@@ -122,18 +127,19 @@ def _service(name: str, entry: object, where: str, families: tuple[int, ...]) ->
     state = values.choice(given.get("state", "present"), join(where, "state"), ("present", "absent"))
     if state == "absent" and not {"ports", "protocols"} & set(given) and name not in WELL_KNOWN:
         return None
+    ports = service_ports(name, given, where)
     service = Service(
         name=name,
-        ports=service_ports(name, given, where),
+        ports=ports,
         sources=_service_sources(given, where, families),
         interfaces=_optional(given, where, "interfaces", values.interfaces),
-        source_ports=_optional(given, where, "source_ports", values.ports) or (),
+        source_ports=service_source_ports(name, given, where),
         action=values.choice(given.get("action", "accept"), join(where, "action"), ACTIONS),
         where=where,
         rate_limit=_rate_limit(given, where, families),
         knock=read_knock(given, where),
         log=values.boolean(given.get("log", False), join(where, "log")),
-        helper=_helper(name, given, where),
+        helper=service_helper(given.get("helper"), join(where, "helper"), name, [item for item, _ranges in ports], families),
     )
     for key in ("knock", "rate_limit"):
         if key in given and service.action != "accept":
@@ -147,12 +153,11 @@ def _rate_limit(given: Mapping[str, Any], where: str, families: tuple[int, ...])
     return read_rate_limit(given["rate_limit"], join(where, "rate_limit"), families) if "rate_limit" in given else None
 
 
-def _helper(name: str, given: Mapping[str, Any], where: str) -> str:
-    """A helper by its name, or `true` for the one that the service is named like."""
-    value, where = given.get("helper", False), join(where, "helper")
-    if value is False:
-        return ""
-    return values.choice(name if value is True else value, where, HELPER_NAMES)
+def service_source_ports(name: str, given: Mapping[str, Any], where: str) -> tuple[PortRange, ...]:
+    """What the entry says or, where it names neither these nor ports, what is well known."""
+    if not {"ports", "source_ports"} & set(given) and name in SOURCE_PORTS:
+        return values.ports(SOURCE_PORTS[name], where)
+    return values.ports(given["source_ports"], join(where, "source_ports")) if "source_ports" in given else ()
 
 
 def _optional(given: Mapping[str, Any], where: str, key: str, read: Callable[[object, str], Any]) -> Any:

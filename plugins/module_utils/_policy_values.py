@@ -102,6 +102,9 @@ class Source:
     def everything(self) -> bool:
         return not self.is_range and self.text.endswith("/0")
 
+    def overlaps(self, other: Source) -> bool:
+        return self.family == other.family and int(self.first) <= int(other.last) and int(other.first) <= int(self.last)
+
     def holds(self, address: _Address) -> bool:
         return address.version == self.family and int(self.first) <= int(address) <= int(self.last)
 
@@ -293,7 +296,7 @@ def _address(word: str, where: str) -> _Address:
     return address
 
 
-def _spelt(address: _Address) -> str:
+def spelt(address: _Address) -> str:
     """As iptables prints it; for IPv6 that is the C library's spelling."""
     if isinstance(address, ipaddress.IPv4Address):
         return str(address)
@@ -316,7 +319,7 @@ def _network(word: str, where: str) -> Source:
 
 def as_source(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> Source:
     """A network as a source."""
-    spelling = f"{_spelt(network.network_address)}/{network.prefixlen}"
+    spelling = f"{spelt(network.network_address)}/{network.prefixlen}"
     return Source(network.version, network.network_address, network.broadcast_address, spelling)
 
 
@@ -329,12 +332,12 @@ def source(value: object, where: str) -> Source:
             raise PalisadeError(f"{where}: the range {word!r} begins in one family and ends in the other")
         if int(ends[0]) > int(ends[1]):
             raise PalisadeError(f"{where}: the range {word!r} runs backwards")
-        spelling = f"{_spelt(ends[0])}-{_spelt(ends[1])}"
+        spelling = f"{spelt(ends[0])}-{spelt(ends[1])}"
         return Source(ends[0].version, ends[0], ends[1], spelling, is_range=True)
     if "/" in word:
         return _network(word, where)
     address = _address(word, where)
-    return Source(address.version, address, address, f"{_spelt(address)}/{address.max_prefixlen}")
+    return Source(address.version, address, address, f"{spelt(address)}/{address.max_prefixlen}")
 
 
 def sources(value: object, where: str, allowed: Sequence[int] = (4, 6)) -> tuple[Source, ...]:

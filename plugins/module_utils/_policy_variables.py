@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import join
-from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, PROFILES
+from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, MERGED_BELOW, PROFILES
 
 PREFIX = "firewall_"
 
@@ -76,6 +76,10 @@ def read_variables(variables: Mapping[str, Any]) -> RoleVariables:
         parts = [key for key in ours if key == base or key.startswith(base + "__")]
         if parts:
             policy[base] = merge((PREFIX + key, ours[key]) for key in parts)
+    for base in MERGED_BELOW:
+        parts = [key for key in ours if key == base or key.startswith(base + "__")]
+        if parts:
+            policy[base] = _merge_below([(PREFIX + key, ours[key]) for key in parts], MERGED_BELOW[base])
     persist = ours.get("persist")
     return RoleVariables(
         profile=ours.get("profile"),
@@ -94,10 +98,10 @@ def _beside(value: object, where: str) -> tuple[str, ...]:
 def _refuse_nearly_known(key: str) -> None:
     base, parted, _rest = key.partition("__")
     known = _POLICY_VARIABLES | set(ROLE_VARIABLES)
-    if base in known and (base in MERGED or not parted):
+    if base in known and (base in MERGED or base in MERGED_BELOW or not parted):
         return
     if base in known:
-        merging = ", ".join(PREFIX + name for name in MERGED)
+        merging = ", ".join(PREFIX + name for name in sorted((*MERGED, *MERGED_BELOW)))
         raise PalisadeError(f"{PREFIX}{key}: {PREFIX}{base} takes no additions by name; only {merging} do")
     inside = [name for name in sorted(_DICTIONARIES) if base.startswith(name + "_")]
     if inside:
@@ -122,6 +126,21 @@ def merge(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
                 if there.setdefault(key, value) != value:
                     raise PalisadeError(f"{variable}.{name}.{key}: says something else than {first}.{name}.{key}")
     return result
+
+
+def _merge_below(parts: Sequence[tuple[str, Any]], key: str) -> dict[str, Any]:
+    """The same for a dictionary whose entries by name are below `key`; what is beside that may be said twice, but not differently."""
+    read = [(variable, values.mapping(dictionary, variable)) for variable, dictionary in parts]
+    beside: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for variable, dictionary in read:
+        for name, value in dictionary.items():
+            if name != key and value is not None:
+                first = origins.setdefault(name, variable)
+                if beside.setdefault(name, value) != value:
+                    raise PalisadeError(f"{variable}.{name}: says something else than {first}.{name}")
+    below = merge((join(variable, key), dictionary.get(key)) for variable, dictionary in read)
+    return {**beside, key: below}
 
 
 def management_port(policy: Mapping[str, Any], port: object) -> dict[str, Any]:

@@ -10,6 +10,10 @@ from typing import Any, Mapping
 # Dictionaries keyed by name: firewall_services__<anything> adds to firewall_services.
 MERGED = ("forwards", "lan", "mac_acl", "quiet", "redirects", "services", "snat", "trusted", "wan")
 
+# The same for the dictionary that is below a key of another one: firewall_outbound__<anything>.services adds to
+# firewall_outbound.services.
+MERGED_BELOW: Mapping[str, str] = {"outbound": "services"}
+
 # A value given by the user takes the place of the one here. Dictionaries that are merged by name (services and the like)
 # go deeper: by name and then by key. The others are merged by key.
 _COMMON: Mapping[str, Any] = {

@@ -51,7 +51,7 @@ def _arguments() -> argparse.Namespace:
     test.add_argument("groups", nargs="*", metavar="GROUP", choices=[[], *groups.GROUPS], help=", ".join(groups.GROUPS))
     show = commands.add_parser("demo", help="show the main job on a throwaway host, or check your own hosts", prog="scripts/demo",
                                description="Show the main job on a throwaway host in this machine's namespaces. With an inventory: show what "
-                                           "playbooks/site.yml would change on its servers (--check --diff), and change nothing.")
+                                           "playbooks/site.yml would change on its hosts (--check --diff), and change nothing.")
     show.add_argument("inventory", nargs="?", help="check the hosts of this inventory, and change nothing")
     show.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTION", help="for ansible-playbook, such as --limit HOST or -K")
     image = commands.add_parser("image", help="build the images of the test machines")

@@ -87,13 +87,21 @@ def first(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
 
 def ping(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
     """1,000 rules that are there already, against a module that does nothing."""
-    title = f"{backend}: 1,000 rules, unchanged"
+    yield _ping(bench, backend, rounds, rig=False)
+    yield _ping(bench, backend, rounds, rig=True)
+
+
+def _ping(bench: Bench, backend: str, rounds: int, *, rig: bool) -> Result:
+    title = f"{backend}: 1,000 rules, unchanged" + (", with the packet rig" if rig else "")
     source = _file(bench, 1_000)
     with bench.hosts(backend, 1) as (host,):
+        if rig:
+            # Whoever has come in over ssh gets the module with the rig, by connection local too. Nothing changes, so nothing is proved.
+            host.environment["SSH_CONNECTION"] = "192.0.2.9 40022 192.0.2.10 22"
         bench.apply(host, source)
         ours, theirs = alternate(title, 2 * rounds, lambda: bench.apply(host, source, changed=False),
                                  lambda: bench.module(host, "ansible.builtin.ping"))
-    yield timed(title, ours, "ping", theirs, at_most=1.15)
+    return timed(title, ours, "ping", theirs, at_most=None if rig else 1.15)
 
 
 def loop(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:

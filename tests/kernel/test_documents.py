@@ -18,7 +18,7 @@ from .support.host import COLLECTIONS, Host
 
 BY_NAME = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
 #: Documents whose variables the compiler does not know yet.
-WAITING = ("000", "001", "001_ipv6", "002_router", "002_options", "002_busybox", "003", "003_ports")
+WAITING = ("002_router", "002_options", "002_busybox", "003", "003_ports")
 #: Lines that the documents print and iptables refuses, so that the transcripts have others: document, command.
 REFUSED = (
     ("002", "-A INPUT -i ! WAN1 -j ACCEPT"),

@@ -80,10 +80,10 @@ def ssh_client(host: Host, directory: Path) -> Iterator[Sequence[str]]:
 
 
 def play(
-    inside: Sequence[str], directory: Path, family: str, tasks: list[dict[str, object]], variables: str = ""
+    inside: Sequence[str], directory: Path, family: str, tasks: list[dict[str, object]], variables: str = "", address: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run a playbook of these tasks against the host, in one kept SSH connection."""
-    inventory = INVENTORY.format(address=ADDRESSES[family][0], directory=directory, python=sys.executable)
+    """Run a playbook of these tasks against the host, at the family's address or another one, in one kept SSH connection."""
+    inventory = INVENTORY.format(address=address or ADDRESSES[family][0], directory=directory, python=sys.executable)
     (directory / "inventory").write_text(f"{inventory}[all:vars]\n{variables}\n")
     (directory / "play.yml").write_text(json.dumps([{"hosts": "host", "gather_facts": False, "tasks": tasks}]))
     environment = {

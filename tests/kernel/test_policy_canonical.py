@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import CompiledPolicy, compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_outbound import ICMP_SERVICES
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules import limit_match
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import rate
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import read_variables
-from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
+from ansible_collections.palisade.netfilter.plugins.module_utils._services import HELPERS, WELL_KNOWN
 
 from .support.host import FAMILIES, Host
 from .support.save_text import rules, sections
@@ -48,6 +49,34 @@ POLICIES: dict[str, dict[str, Any]] = {
                 "one_zero": "2001:db8:0:1:1:1:1:1",
                 "range6": "2001:db8::1-2001:db8::ffff",
             }.items()
+        }
+    },
+    "every helper": {"helpers": list(HELPERS)},
+    "every well-known service let out": {
+        "outbound": {"policy": "reject", "services": {name: {} for name in (*WELL_KNOWN, *ICMP_SERVICES)}}
+    },
+    "odd destinations": {
+        "outbound": {
+            "policy": "drop",
+            "services": {
+                "one": {"ports": 1, "to": "192.0.2.1"},
+                "each": {"ports": 1, "to": ["192.0.2.1", "2001:db8::1"]},
+                "range": {"ports": [1, 2], "to": ["192.0.2.1-192.0.2.9", "2001:db8::1-2001:db8::9"]},
+                "everywhere": {"ports": 1, "to": ["0.0.0.0/0", "::/0"], "uid": "1000-1999"},
+                "ping": {"to": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "interfaces": ["eth0", "wlan+"]},
+                "errors": {"icmp_types": ["time-exceeded", "timestamp-request"]},
+                "every_type": {"icmp_types": "all", "to": "10.0.0.0/8"},
+                "lan": {"protocols": "all", "interfaces": "lan0", "uid": 0},
+                "tunnel": {"protocols": ["esp", "ah"], "to": "192.0.2.1"},
+                "from_one_port": {"ports": {"udp": [123], "sctp": [5000, 5001]}, "source_ports": [123, "1024-65535"]},
+            },
+        },
+        "management": {"from": ["192.0.2.1", "192.0.2.2", "2001:db8::1"], "port": 2222},
+    },
+    "redirects": {
+        "redirects": {
+            "all": {"port": "1-65535", "to_port": 1, "protocols": ["tcp", "udp", "sctp"], "interfaces": ["eth0"]},
+            "some": {"port": 53, "to_port": 5353, "from": ["10.0.0.1-10.0.0.9", "::/0"], "interfaces": ["lo", "wlan+"]},
         }
     },
     "ports at the ends": {

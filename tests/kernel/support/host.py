@@ -106,6 +106,10 @@ class Host:
     def _argv(self, command: Sequence[str]) -> list[str]:
         return ["nsenter", f"--target={self._process.pid}", "--net", "--mount", *command]
 
+    def through(self) -> list[str]:
+        """Return what starts a command on the host, for callers with an environment of their own."""
+        return self._argv([])
+
     def _environment(self) -> dict[str, str]:
         path = f"{SHIMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {"HOME": "/root", "LC_ALL": "C.UTF-8", **self.environment, "PATH": path}

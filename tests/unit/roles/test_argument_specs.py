@@ -15,6 +15,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model i
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import FAMILIES
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import MANAGERS, known_variables
 from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import MERGED, PROFILES
+from ansible_collections.palisade.netfilter.plugins.module_utils._services import HELPERS
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
@@ -47,6 +48,12 @@ def test_choices() -> None:
     engine = options("firewall")
     assert tuple(engine["firewall_final"]["choices"]) == FINALS
     assert engine["firewall_families"]["choices"] == list(FAMILIES)
+
+
+@pytest.mark.parametrize("role", ["firewall", *sorted(PROFILES)])
+def test_every_helper_is_named(role: str) -> None:
+    listed = options(role)["firewall_helpers"]["description"][-1]
+    assert re.findall(r"C\(([a-z0-9_]+)\)", listed) == sorted(HELPERS)
 
 
 @pytest.mark.parametrize("role", ["firewall", *sorted(PROFILES)])

@@ -256,8 +256,14 @@ def test_a_failure_says_nothing_of_the_guard(action: Any, controller: Any) -> No
 
 
 def test_the_collector_rests_while_the_module_is_packed_and_runs_again(action: Any) -> None:
-    made, seen = action(tables={}), []
-    made._execute_module = lambda **_arguments: seen.append(gc.isenabled()) or {}
+    made = action(tables={})
+    seen: list[bool] = []
+
+    def execute(**_arguments: Any) -> dict[str, Any]:
+        seen.append(gc.isenabled())
+        return {}
+
+    made._execute_module = execute
     made.run(task_vars={})
     assert (seen, gc.isenabled()) == ([False], True)
     made._execute_module = Mock(side_effect=AnsibleActionFail('no'))

@@ -52,11 +52,11 @@ class Bench:
         self.guard_tables: Mapping[str, Tables] = {}
         self.found = Guarded('proved', 'it is let in')
         self.failures: List[str] = []
-        self.error: Optional[PalisadeError] = None
+        self.errors: List[PalisadeError] = []
 
     def prove(self, _host: Any, groups: Sequence[Sequence[Flow]], tables: Mapping[str, Tables], _around: Surroundings) -> Proved:
-        if self.error:
-            raise self.error
+        for error in self.errors:
+            raise error
         self.groups, self.tables = list(groups), dict(tables)
         return Proved([{'verdict': 'accept'} for group in groups for _flow in group], self.failures)
 
@@ -171,7 +171,7 @@ def test_what_cannot_be_read_is_an_error_before_the_host_is_asked(host: RigMemor
 
 def test_what_cannot_be_proved_is_an_error(host: RigMemory, bench: Bench) -> None:
     before = host.saved()
-    bench.error = PalisadeError('flow 1: it meets a rule with NFQUEUE')
+    bench.errors = [PalisadeError('flow 1: it meets a rule with NFQUEUE')]
     with pytest.raises(PalisadeError) as caught:
         run(host, [FLOW])
     assert str(caught.value) == 'expect: flow 1: it meets a rule with NFQUEUE. Nothing has changed'
@@ -184,7 +184,7 @@ def test_what_cannot_be_proved_is_an_error(host: RigMemory, bench: Bench) -> Non
 @pytest.mark.parametrize('check_mode', [False, True])
 def test_without_a_namespace_flows_are_left_out_only_if_that_is_said(host: RigMemory, bench: Bench, rehearsal: str, check_mode: bool) -> None:
     host.may_unshare = False
-    bench.error = NotPermittedError('no network namespace can be made here')
+    bench.errors = [NotPermittedError('no network namespace can be made here')]
     if rehearsal == 'auto':
         before = host.saved()
         with pytest.raises(PalisadeError) as caught:

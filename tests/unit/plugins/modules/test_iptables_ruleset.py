@@ -49,12 +49,12 @@ class FakeProver:
     def __init__(self) -> None:
         self.proofs: List[Any] = []
         self.options: Any = None
-        self.error: Any = None
+        self.errors: List[UnprovedError] = []
 
     def prove(self, request: Request, works: Sequence[Work]) -> Proof:
         self.proofs.append((request, [len(work.plan.operations) for work in works]))
-        if self.error:
-            raise self.error
+        for error in self.errors:
+            raise error
         flows = {'flows': [{'verdict': 'accept'}]} if self.options['expect'] else {}
         told: Dict[str, Any] = {'verdict_diff': []} if self.options['verdict_diff'] else {}
         return Proof({'guard': {'state': 'none'}, **flows, **told}, ['be warned'])
@@ -183,7 +183,7 @@ def test_warnings_are_ansibles(run: Any, host: MemoryHost, monkeypatch: pytest.M
 @pytest.mark.parametrize('options', [{}, {'_ansible_check_mode': True}, {'state': 'absent', 'tables': None}, {'rehearsal': 'scratch'}])
 def test_every_run_is_proved_once_before_it_changes_anything(run: Any, host: MemoryHost, prover: FakeProver, options: Dict[str, Any]) -> None:
     before = host.saved()
-    prover.error = UnprovedError('flow 1: no', {'flows': [{'verdict': 'drop'}], 'guard': {'state': 'proved'}}, ['mind'])
+    prover.errors = [UnprovedError('flow 1: no', {'flows': [{'verdict': 'drop'}], 'guard': {'state': 'proved'}}, ['mind'])]
     ended = run(**{'tables': TABLES, 'persist': True, **options})
     assert (ended.status, ended.result['msg'], ended.result['changed']) == (1, 'flow 1: no', False)
     assert ended.result['flows'] == [{'verdict': 'drop'}]
