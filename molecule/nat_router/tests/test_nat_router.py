@@ -11,12 +11,15 @@ import pytest
 from ansible_collections.palisade.netfilter.molecule.shared.machines import (
     OPEN,
     REFUSED,
+    SERVERS,
     SILENCE,
     Met,
     Visit,
     fetched,
     how,
     machine,
+    play,
+    saved,
     visit,
 )
 from testinfra.host import Host
@@ -40,8 +43,8 @@ ROUTERS = {
     "trixie": Place("192.168.231.1", "203.0.113.1", "192.168.231.2", "192.168.231.10"),
 }
 ROUTERS6 = {
-    name: Place(*(f"{prefix}::{last}" for prefix, last in ((lan, 1), ("2001:db8:ff", wan), (lan, 2), (lan, 10), ("2001:db8:ff", 9), ("2001:db8:ff", 8))))
-    for name, lan, wan in (("bookworm", "2001:db8:0:232", 2), ("trixie", "2001:db8:0:231", 1))
+    "bookworm": Place("2001:db8:0:232::1", "2001:db8:ff::2", "2001:db8:0:232::2", "2001:db8:0:232::10", "2001:db8:ff::9", "2001:db8:ff::8"),
+    "trixie": Place("2001:db8:0:231::1", "2001:db8:ff::1", "2001:db8:0:231::2", "2001:db8:0:231::10", "2001:db8:ff::9", "2001:db8:ff::8"),
 }
 SEEN_OUTSIDE = {"bookworm": "203.0.113.22", "trixie": "203.0.113.1"}
 """Where what comes out of a router seems to come from: the address that firewall_snat names, the interface's own."""
@@ -134,3 +137,26 @@ def test_a_refusal_from_outside_reaches_the_lan(client: Host, place: Place) -> N
 @pytest.mark.parametrize("mode", ["active", "passive"])
 def test_row_3_3_ftp_through_the_router(client: Host, place: Place, mode: str) -> None:
     assert fetched(client, place.outside, place.client, mode) == "a file by FTP"
+
+
+@pytest.mark.parametrize("name", ["bookworm"], indirect=True)
+def test_a_router_becomes_a_server_and_a_workstation_and_a_router_again(name: str, client: Host, outside: Host, four: Place) -> None:
+    """With the same variables. Nothing of a profile is left in the next one, and check mode changes nothing."""
+    router, before = machine(name), saved(machine(name), SERVERS[name])
+    here = Visit(four.outside, 80, four.client), Visit(four.lan, 22, four.client)
+    there = Visit(four.wan, 80), Visit(four.wan, 22), Visit(four.wan, 113)
+    seen = {}
+    for profile in ("server", "workstation", "nat_router"):
+        if profile == "server":
+            shown = play(name, "--check", "--diff", profile=profile)
+            assert (shown.status, shown.changed) == (0, 1), shown.output
+            assert "--palisade-FORWARD" in shown.output or "-A palisade-FORWARD" in shown.output
+            assert saved(router, SERVERS[name]) == before
+        done = play(name, profile=profile)
+        assert (done.status, done.changed) == (0, 1), done.output
+        seen[profile] = how(client, *here), how(outside, *there), saved(router, SERVERS[name]) == before
+    assert seen == {
+        "server": ([SILENCE, OPEN], [SILENCE, OPEN, REFUSED], False),
+        "workstation": ([SILENCE, SILENCE], [SILENCE, SILENCE, REFUSED], False),
+        "nat_router": ([OPEN, OPEN], [OPEN, SILENCE, REFUSED], True),
+    }
