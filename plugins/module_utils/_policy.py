@@ -186,7 +186,7 @@ def _output_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = _with_raw(outbound_rules(policy, chains), policy, "filter", "OUTPUT")
     if policy.outbound.policy == "accept":
         return rules
-    return rules + _logging(policy, "OUTPUT") + outbound_end(policy)
+    return rules + log_rules(policy, "OUTPUT", policy.outbound.policy) + outbound_end(policy)
 
 
 def _loopback() -> list[Rule]:
