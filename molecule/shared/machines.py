@@ -11,7 +11,7 @@ import re
 import subprocess
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import testinfra
 from testinfra.host import Host
@@ -132,3 +132,86 @@ def play(name: str, *options: str, **variables: object) -> Play:
     recap = re.search(rf"^{container(name)} .* changed=(\d+)", done.stdout, re.MULTILINE)
     assert recap, done.stdout
     return Play(done.returncode, int(recap.group(1)), done.stdout)
+
+
+# Real traffic, by molecule/shared/traffic.py on the machines
+
+TRAFFIC = "python3 /usr/local/lib/traffic.py"
+OPEN, REFUSED, SILENCE, FORBIDDEN = "open", "refused", "silence", "forbidden"
+
+
+class Visit(NamedTuple):
+    """A connection to be made, or a datagram to be sent, from one of the visitor's addresses."""
+
+    to: str
+    port: int
+    source: str = ""
+    protocol: str = "tcp"
+    seconds: float = 2
+    """How long silence has to last."""
+    source_port: int = 0
+    flags: int = 0
+    """Of a bare segment, see `segments`."""
+
+
+class Met(NamedTuple):
+    """What a visitor met."""
+
+    how: str
+    """Open, refused, silence, forbidden (by the visitor's own rules), or an error's text."""
+    seen: str = ""
+    """The address that the server saw it come from, if the server is one of ours."""
+    port: int = 0
+    """The port that the server was asked at."""
+
+
+def visit(source: Host, *visits: Visit) -> list[Met]:
+    """Make these visits at once and return what each met."""
+    return one_after_the_other(source, visits)
+
+
+def one_after_the_other(source: Host, *groups: Sequence[Visit]) -> list[Met]:
+    """Make one group of visits after the other, those of a group at once, and return what each visit met."""
+    argument = json.dumps([[attempt._asdict() for attempt in group] for group in groups])
+    answers = json.loads(source.check_output(f"{TRAFFIC} meet %s", argument))
+    return [Met(answer["how"], answer["seen"].get("source", ""), answer["seen"].get("port", 0)) for answer in answers]
+
+
+def how(source: Host, *visits: Visit) -> list[str]:
+    """Make these visits at once and return how each went."""
+    return [met.how for met in visit(source, *visits)]
+
+
+def segments(source: Host, *visits: Visit) -> list[str]:
+    """Send bare TCP segments, each with source address, source port and flags. Return the flags of each answer, or silence."""
+    return list(json.loads(source.check_output(f"{TRAFFIC} segment %s", json.dumps([[attempt._asdict() for attempt in visits]]))))
+
+
+def fetched(source: Host, server: str, own: str, mode: str) -> str:
+    """Fetch a file by FTP and return its text, or what went wrong. The server opens the data connection if the mode is active."""
+    return str(source.check_output(f"{TRAFFIC} ftp %s %s %s", server, own, mode)).strip()
+
+
+class Talk:
+    """One connection that lasts: what is said is said again by the server. Use it as a context manager."""
+
+    def __init__(self, source: str, server: str, port: int) -> None:
+        argv = ["docker", "exec", "--interactive", container(source), *TRAFFIC.split(), "talk", server, str(port)]
+        self._process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self) -> Talk:
+        return self
+
+    def __exit__(self, *_ended: object) -> None:
+        self._process.communicate(timeout=10)
+
+    def say(self, word: str) -> str:
+        """Say a word and return the answer; nothing if there is no connection (any more)."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            self._process.stdin.write(word + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return ""
+        return self._process.stdout.readline().strip()

@@ -42,12 +42,15 @@ def access(policy: Policy, port: int) -> str:
     """Who may open a TCP connection to `port`: everybody (open), nobody (closed), or some (limited).
 
     An interface is no limit here: which one the operator comes in by is not known. A LAN whose networks are known is one.
+    A service behind knocks lets nobody in: Ansible does not knock. Nor does a trusted network card alone: whose it is
+    cannot be told from here.
     """
     if any(_may_concern(redirect, port) for redirect in policy.redirects):
         return LIMITED
     concerned = [service for service in _services(policy) if _concerns(service, port)]
-    accepting = [service for service in concerned if service.action == "accept"]
+    accepting = [service for service in concerned if service.action == "accept" and not service.knock]
     managed = bool(policy.management.sources) and policy.management.port == port
+    managed = managed or any(one.sources for one in policy.trusted)
     if not accepting:
         return LIMITED if managed else CLOSED
     free = any(service.sources is None and not _lans_of(service, policy) for service in accepting)
@@ -63,12 +66,34 @@ def admits(policy: Policy, client: Client) -> bool:
     management = policy.management
     if management.port == client.port and any(source.holds(client.address) for source in management.sources):
         return True
+    if any(source.holds(client.address) for one in policy.trusted for source in one.sources):
+        return True
     if not _may_be_listed(policy, client):
         return False
     for service in _services(policy):
-        if _concerns(service, client.port) and _is_from(service, client) and _may_come_by(service, policy, client):
+        if service.knock or not _concerns(service, client.port):
+            continue
+        if _is_from(service, client) and _may_come_by(service, policy, client):
             return service.action == "accept"
     return any(_leads_to(redirect, client) for redirect in policy.redirects)
+
+
+def unsure(policy: Policy, port: int) -> str:
+    """Sentences about what might let the operator in all the same, or nothing."""
+    said = [
+        f"{service.variable} opens after knocks, and Ansible does not knock."
+        for service in _services(policy)
+        if service.knock and _concerns(service, port)
+    ]
+    said += [
+        f"Whether the network card is one of {one.variable} cannot be told from here."
+        for one in policy.trusted
+        if not one.sources
+    ]
+    own = [rule for one in policy.raw if (one.table, one.chain) == ("filter", "INPUT") for rule in one.rules]
+    if any(rule.target == "ACCEPT" for rule in own):
+        said.append("What firewall_rules lets in is not known here.")
+    return " ".join(said)
 
 
 def _services(policy: Policy) -> list[Service]:

@@ -77,8 +77,7 @@ def helper_rules(policy: Policy, chain: str) -> list[Rule]:
         for item in helper.ports
     ]
     if chain == "PREROUTING":
-        offered = [*policy.services, *(service for lan in policy.lans for service in lan.services)]
-        rules += [rule for service in offered for rule in _service_rules(service)]
+        rules += [rule for service in policy.every_service for rule in _service_rules(service)]
     return rules
 
 
