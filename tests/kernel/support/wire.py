@@ -145,5 +145,3 @@ def flush_neighbours(*hosts: Host) -> None:
     """Forget who has which address on the wire, as time would."""
     for host in hosts:
         host.run("ip", "neighbour", "flush", "all")
-
-
