@@ -30,6 +30,7 @@ options:
       - A rule that starts with C(-4) or C(-6) is for that family alone. With both O(families), a rule that plainly belongs to one
         (by its addresses, by icmp or icmpv6, by its C(--reject-with) and the like) goes to that one, and all others go to both.
       - C(only_if_unused) (bool) in a chain leaves that hook alone on hosts where somebody else has rules in it.
+        One that has rules keeps them, and leaves the hook's policy alone there.
     type: dict
   content:
     description:

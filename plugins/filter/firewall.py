@@ -16,6 +16,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access 
     access,
     admits,
     read_ssh_connection,
+    unsure,
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
@@ -61,11 +62,15 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
 def firewall_lockout(read: Mapping[str, Any], ssh_connection: str = "", port: Any = 22) -> str:
     """Why the running connection would not be let in again, or nothing when it would be, or when that is unknown."""
     if read["access"] == CLOSED:
-        return CLOSED_TO_ALL.format(port=port)
+        policy = read_policy(read["profile"], read["policy"])
+        return f"{CLOSED_TO_ALL.format(port=port)} {unsure(policy, int(port))}".strip()
     client = read_ssh_connection(ssh_connection)
-    if read["access"] != LIMITED or client is None or admits(read_policy(read["profile"], read["policy"]), client):
+    if read["access"] != LIMITED or client is None:
         return ""
-    return CLOSED_TO_CLIENT.format(address=client.address, port=client.port)
+    policy = read_policy(read["profile"], read["policy"])
+    if admits(policy, client):
+        return ""
+    return f"{CLOSED_TO_CLIENT.format(address=client.address, port=client.port)} {unsure(policy, client.port)}".strip()
 
 
 def firewall_rules(policy: Mapping[str, Any], profile: str = "server") -> str:

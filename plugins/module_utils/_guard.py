@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._connection import Connection
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
@@ -69,6 +69,8 @@ def guard(host: RigHost, connection: Connection, tables: Mapping[str, Tables], a
 def _interfaces(connection: Connection, around: Surroundings) -> List[str]:
     """Where the connection's packets come in: where the answers go, and if that is not where its own address is, maybe there."""
     if connection.interface:
+        if connection.interface not in around.interfaces:
+            raise PalisadeError('the connection came in by %s, and the host has no such interface' % connection.interface)
         return [connection.interface]
     if around.owns(connection.client):
         return ['lo']
@@ -175,6 +177,3 @@ def _discovery(connection: Connection, around: Surroundings, interface: str) -> 
 def solicited_node(address: str) -> str:
     """The multicast group in which an IPv6 address is asked for."""
     return str(ipaddress.ip_address(_SOLICITED_NODE | (int(ipaddress.ip_address(address)) & 0xffffff)))
-
-
-__all__: Sequence[str] = ('Guarded', 'guard', 'solicited_node')

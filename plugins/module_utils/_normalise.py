@@ -4,6 +4,7 @@
 """From rules as written to rules as the kernel spells them: compare, or rehearse where no packet goes. Runs through the host only."""
 from __future__ import annotations
 
+import re
 from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, NoReturn, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import Declared
@@ -32,6 +33,9 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._save import BU
 _SET_OPTIONS = {'--match-set': 1, '--add-set': 1, '--del-set': 1, '--map-set': 1}
 _ACCOUNTING_OPTIONS = {'--nfacct-name': 1}
 _TIMEOUT_OPTIONS = {'--timeout': 1}
+_HELPER = re.compile(r'-j CT (?:.* )?--helper "?([^" ]+)')
+#: Helpers whose modules are not named after them.
+_HELPER_MODULES = {'RAS': 'h323', 'Q.931': 'h323', 'snmp_trap': 'snmp'}
 
 #: table → declared chain → name.
 Names = Mapping[str, Mapping[str, str]]
@@ -181,6 +185,7 @@ class Normaliser:
 
     def _refuse(self, family: str, place: Optional[Place], error: PalisadeError, hint: str) -> NoReturn:
         where = '%s: %s' % (self.option, family) if place is None else rule_of_line(self.option, family, place)
+        hint = hint or ('' if place is None else _helper_hint(place.rule.text, family))
         raise PalisadeError('%s: %s%s. Nothing has changed' % (where, str(error).rstrip('.'), hint)) from error
 
 
@@ -205,6 +210,16 @@ def _loads(attempt: Attempt, declared: Declared, limit: Optional[int]) -> bool:
     _rehearsal, result = attempt(declared, limit)
     arrived = sum(1 for line in result.output.split('\n') if line.startswith('-A '))
     return result.status == 0 and arrived >= (rule_count(declared) if limit is None else limit)
+
+
+def _helper_hint(text: str, family: str) -> str:
+    """What to do where the kernel refuses a rule that assigns a helper: its own words never say that the helper is what is missing."""
+    found = _HELPER.search(text)
+    if found is None:
+        return ''
+    module = 'nf_conntrack_' + _HELPER_MODULES.get(found.group(1), found.group(1).replace('-', '_'))
+    return ('. Does the kernel have the connection tracking helper %s for %s? If not, load it on the machine itself, outside of any '
+            'container: modprobe %s' % (found.group(1), family, module))
 
 
 def _hint(place: Optional[Place], family: str, others: Mapping[str, Declared], attempt: Callable[[str], Attempt]) -> str:

@@ -166,8 +166,7 @@ def _input_rules(policy: Policy, chains: Chains) -> list[Rule]:
     for service in policy.services:
         rules += service_rules(service, policy, chains) if service.for_the_rest else []
     rules += redirected_rules(policy, chains)
-    offered = [*policy.services, *(service for lan in policy.lans for service in lan.services)]
-    rules += services_knock_rules(offered, policy, chains)
+    rules += services_knock_rules(policy.every_service, policy, chains)
     rules += raw_rules(policy, "filter", "INPUT", "after") + quiet_rules(policy, chains)
     return rules + _logging(policy, "INPUT") + _final(policy)
 
@@ -187,7 +186,7 @@ def _output_rules(policy: Policy, chains: Chains) -> list[Rule]:
     rules = _with_raw(outbound_rules(policy, chains), policy, "filter", "OUTPUT")
     if policy.outbound.policy == "accept":
         return rules
-    return rules + _logging(policy, "OUTPUT") + outbound_end(policy)
+    return rules + log_rules(policy, "OUTPUT", policy.outbound.policy) + outbound_end(policy)
 
 
 def _loopback() -> list[Rule]:

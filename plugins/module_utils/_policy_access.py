@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import listed
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_router import Lan, offered_to
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange
 
@@ -41,10 +42,15 @@ def access(policy: Policy, port: int) -> str:
     """Who may open a TCP connection to `port`: everybody (open), nobody (closed), or some (limited).
 
     An interface is no limit here: which one the operator comes in by is not known. A LAN whose networks are known is one.
+    A service behind knocks lets nobody in: Ansible does not knock. Nor does a trusted network card alone: whose it is
+    cannot be told from here.
     """
+    if any(_may_concern(redirect, port) for redirect in policy.redirects):
+        return LIMITED
     concerned = [service for service in _services(policy) if _concerns(service, port)]
-    accepting = [service for service in concerned if service.action == "accept"]
+    accepting = [service for service in concerned if service.action == "accept" and not service.knock]
     managed = bool(policy.management.sources) and policy.management.port == port
+    managed = managed or any(one.sources for one in policy.trusted)
     if not accepting:
         return LIMITED if managed else CLOSED
     free = any(service.sources is None and not _lans_of(service, policy) for service in accepting)
@@ -55,15 +61,39 @@ def admits(policy: Policy, client: Client) -> bool:
     """Whether a new TCP connection of this client is let in."""
     if client.address.version not in policy.families:
         return True
+    if any(_takes_away(redirect, client) for redirect in policy.redirects):
+        return False
     management = policy.management
     if management.port == client.port and any(source.holds(client.address) for source in management.sources):
+        return True
+    if any(source.holds(client.address) for one in policy.trusted for source in one.sources):
         return True
     if not _may_be_listed(policy, client):
         return False
     for service in _services(policy):
-        if _concerns(service, client.port) and _is_from(service, client) and _may_come_by(service, policy, client):
+        if service.knock or not _concerns(service, client.port):
+            continue
+        if _is_from(service, client) and _may_come_by(service, policy, client):
             return service.action == "accept"
-    return False
+    return any(_leads_to(redirect, client) for redirect in policy.redirects)
+
+
+def unsure(policy: Policy, port: int) -> str:
+    """Sentences about what might let the operator in all the same, or nothing."""
+    said = [
+        f"{service.variable} opens after knocks, and Ansible does not knock."
+        for service in _services(policy)
+        if service.knock and _concerns(service, port)
+    ]
+    said += [
+        f"Whether the network card is one of {one.variable} cannot be told from here."
+        for one in policy.trusted
+        if not one.sources
+    ]
+    own = [rule for one in policy.raw if (one.table, one.chain) == ("filter", "INPUT") for rule in one.rules]
+    if any(rule.target == "ACCEPT" for rule in own):
+        said.append("What firewall_rules lets in is not known here.")
+    return " ".join(said)
 
 
 def _services(policy: Policy) -> list[Service]:
@@ -102,6 +132,25 @@ def _may_be_listed(policy: Policy, client: Client) -> bool:
 def _concerns(service: Service, port: int) -> bool:
     wanted = PortRange(port, port)
     return any(item.overlaps(wanted) for protocol, ranges in service.ports if protocol == "tcp" for item in ranges)
+
+
+def _may_concern(redirect: Redirect, port: int) -> bool:
+    """Whether it leads to the port or away from it. Which of the two ports is dialled is known to the operator's ssh alone."""
+    return "tcp" in redirect.protocols and (redirect.to_port == port or redirect.port.overlaps(PortRange(port, port)))
+
+
+def _takes_away(redirect: Redirect, client: Client) -> bool:
+    """Whether it leads a new connection to the port that answers now to another one."""
+    away = "tcp" in redirect.protocols and redirect.port.overlaps(PortRange(client.port, client.port))
+    return away and redirect.to_port != client.port and redirect.interfaces is None and _redirects(redirect, client)
+
+
+def _leads_to(redirect: Redirect, client: Client) -> bool:
+    return "tcp" in redirect.protocols and redirect.to_port == client.port and _redirects(redirect, client)
+
+
+def _redirects(redirect: Redirect, client: Client) -> bool:
+    return redirect.sources is None or any(source.holds(client.address) for source in redirect.sources)
 
 
 def _is_from(service: Service, client: Client) -> bool:

@@ -56,7 +56,7 @@ def _closed_lan(lan: Lan, services: tuple[Service, ...]) -> Lan:
 
 def _access(services: Iterable[Service], policy: Policy) -> tuple[Service, ...]:
     management = PortRange(policy.management.port, policy.management.port)
-    offered = merged([management, *(port for service in _everywhere(policy) if service.name == ACCESS for port in _tcp(service))])
+    offered = merged([management, *(port for service in policy.every_service if service.name == ACCESS for port in _tcp(service))])
     reduced = []
     for service in services:
         # Other services open the management port alone; a refusal counts wherever ssh is let in.
@@ -76,11 +76,6 @@ def _leads_to_access(redirect: Redirect, policy: Policy) -> bool:
     """Whether the operator comes in by it: the management port is the one that Ansible dials."""
     port = PortRange(policy.management.port, policy.management.port)
     return "tcp" in redirect.protocols and redirect.port.overlaps(port)
-
-
-def _everywhere(policy: Policy) -> list[Service]:
-    """The services for everybody and those for a LAN. What a trusted LAN reaches by its trust is none of them by name."""
-    return [*policy.services, *(service for lan in policy.lans for service in lan.services)]
 
 
 def _tcp(service: Service) -> tuple[PortRange, ...]:

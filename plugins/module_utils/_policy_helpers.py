@@ -77,7 +77,7 @@ def helper_rules(policy: Policy, chain: str) -> list[Rule]:
         for item in helper.ports
     ]
     if chain == "PREROUTING":
-        rules += [rule for service in policy.services for rule in _service_rules(service)]
+        rules += [rule for service in policy.every_service for rule in _service_rules(service)]
     return rules
 
 

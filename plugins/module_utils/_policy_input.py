@@ -22,7 +22,11 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_rules i
     port_matches,
     to_destination,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import PROTOCOLS, PROTOCOLS_WITH_PORTS, service_ports
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_services import (
+    PROTOCOLS,
+    PROTOCOLS_WITH_PORTS,
+    service_ports,
+)
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_values import PortRange, Source, join
 from ansible_collections.palisade.netfilter.plugins.module_utils._services import WELL_KNOWN
 
@@ -37,8 +41,8 @@ _DESTINATION_KINDS: Mapping[str, tuple[int | None, str]] = {
 
 # Sources that no packet from outside has. IPv4 as firewall how-tos have it (RFC 6890; without 100.64.0.0/10, which
 # providers use). IPv6: loopback, mapped and translated addresses, discard, benchmarks, ORCHID, documentation, segment
-# routing, unique local, site local, multicast (RFC 6890, 8215, 9602, 9637, 4193, 3879). Link-local addresses are not among them: without
-# them there is no neighbour.
+# routing, unique local, site local, multicast (RFC 6890, 8215, 9602, 9637, 4193, 3879). Link-local addresses are not
+# among them: without them there is no neighbour.
 BOGONS: Mapping[int, tuple[str, ...]] = {
     4: (
         "0.0.0.0/8",
@@ -88,7 +92,9 @@ def _sources(given: Mapping[str, Any], where: str, families: tuple[int, ...]) ->
         return ()
     sources = values.sources(given["from"], join(where, "from"), families)
     if not sources:
-        raise PalisadeError(f"{join(where, 'from')}: the list is empty, which means nobody; leave it out, or write `state: absent`")
+        raise PalisadeError(
+            f"{join(where, 'from')}: the list is empty, which means nobody; leave it out, or write `state: absent`"
+        )
     return sources
 
 
@@ -180,7 +186,9 @@ def read_quiet(given: Any, where: str, families: tuple[int, ...]) -> tuple[Quiet
             ports=_quiet_ports(name, found, at) if named else (),
             sources=_sources(found, at, families),
             interfaces=_interfaces(found, at),
-            source_ports=values.ports(found["source_ports"], join(at, "source_ports")) if "source_ports" in found else (),
+            source_ports=values.ports(found["source_ports"], join(at, "source_ports"))
+            if "source_ports" in found
+            else (),
             destinations=_destinations(found, at, families),
             kinds=_kinds(found, at, families),
         )
@@ -195,7 +203,9 @@ def _quiet_ports(name: str, found: Mapping[str, Any], where: str) -> tuple[tuple
     """As for a service; without `ports`, every port of the protocols that are named."""
     if "ports" not in found and name not in WELL_KNOWN:
         at = join(where, "protocols")
-        protocols = [values.choice(item, at, PROTOCOLS) for item in values.items(found.get("protocols", ["tcp", "udp"]), at)]
+        protocols = [
+            values.choice(item, at, PROTOCOLS) for item in values.items(found.get("protocols", ["tcp", "udp"]), at)
+        ]
         return tuple((protocol, ()) for protocol in values.unique(protocols))
     return service_ports(name, found, where)
 
@@ -208,7 +218,9 @@ def _to(found: Mapping[str, Any], where: str) -> list[Any]:
 
 
 def _destinations(found: Mapping[str, Any], where: str, families: tuple[int, ...]) -> tuple[Source, ...]:
-    return values.sources([item for item in _to(found, where) if item not in _DESTINATION_KINDS], join(where, "to"), families)
+    return values.sources(
+        [item for item in _to(found, where) if item not in _DESTINATION_KINDS], join(where, "to"), families
+    )
 
 
 def _kinds(found: Mapping[str, Any], where: str, families: tuple[int, ...]) -> tuple[str, ...]:
@@ -216,7 +228,9 @@ def _kinds(found: Mapping[str, Any], where: str, families: tuple[int, ...]) -> t
     for kind in kinds:
         family = _DESTINATION_KINDS[kind][0]
         if family not in (None, *families):
-            raise PalisadeError(f"{join(where, 'to')}: there is {kind} in IPv{family} only, and firewall_families leaves that out")
+            raise PalisadeError(
+                f"{join(where, 'to')}: there is {kind} in IPv{family} only, and firewall_families leaves that out"
+            )
     return kinds
 
 
@@ -231,7 +245,9 @@ def _quiet_rules(one: Quiet) -> list[Rule]:
         pairs = product(port_groups(one.source_ports) or [()], port_groups(ports) or [()])
         for source_group, group in pairs:
             matches = port_matches(protocol, group, source_group)
-            rule = Rule("DROP", interface=interface, protocol=protocol, matches=matches, comment="firewall_quiet." + one.name)
+            rule = Rule(
+                "DROP", interface=interface, protocol=protocol, matches=matches, comment="firewall_quiet." + one.name
+            )
             rules += [limited for to in _towards(rule, one) for limited in _limited(to, one.sources)]
     return rules
 

@@ -79,7 +79,7 @@ def knock_rules(knock: Knock, tag: str, variable: str, policy: Policy, chains: C
     """
     chain = chain_name("knock", tag)
     chains[chain] = [rule for family in policy.families for rule in _family_rules(knock, tag, variable, family)]
-    return [Rule(chain, matches=("-m pkttype --pkt-type unicast",), comment=f"{variable}.knock")]
+    return [Rule(chain, matches=("-m addrtype --dst-type LOCAL",), comment=f"{variable}.knock")]
 
 
 def _family_rules(knock: Knock, tag: str, variable: str, family: int) -> list[Rule]:

@@ -96,6 +96,11 @@ class Policy:
     mac_acl: tuple[Member, ...] = ()
     mss_clamp: bool = False
 
+    @property
+    def every_service(self) -> tuple[Service, ...]:
+        """The services for everybody and those that a router has for a LAN."""
+        return (*self.services, *(service for lan in self.lans for service in lan.services))
+
 
 def read_policy(profile: str, policy: Mapping[str, Any]) -> Policy:
     """The policy that `policy` (role variables without their `firewall_`) makes of the profile's defaults."""

@@ -46,7 +46,11 @@ def rate_rules(limit: RateLimit, tag: str, variable: str, policy: Policy) -> lis
     (`--rcheck`), or each attempt would be counted twice.
     """
     name, comment = f"palisade-{tag}-rate", f"{variable}.rate_limit"
-    rules = [from_source(Rule("ACCEPT", comment=f"{comment}.exempt"), source) for source in limit.exempt if source.family in policy.families]
+    rules = [
+        from_source(Rule("ACCEPT", comment=f"{comment}.exempt"), source)
+        for source in limit.exempt
+        if source.family in policy.families
+    ]
     for family in policy.families:
         over = recent_match(family, "rcheck", name, seconds=limit.seconds, hits=limit.hits)
         counted = recent_match(family, "update", name, seconds=limit.seconds, hits=limit.hits)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy
 
 PLACES = ("before", "after")
-# Options that are no part of a rule, and how getopt lets them be cut.
-_COMMANDS = ("-A", "-I", "-D", "-R", "-N", "-P", "-F", "-X", "-t", "--append", "--insert", "--delete", "--table", "*", ":")
+# Options that are no part of a rule.
+_COMMANDS = ("-A", "-I", "-D", "-R", "-N", "-P", "-F", "-X", "-t", "--append", "--insert", "--delete", "--table")
 _FAMILIES: Mapping[str, int] = {"-4": 4, "-6": 6}
 
 # What does not refuse a packet by itself.
@@ -41,7 +41,19 @@ HARMLESS_TARGETS = (
 )
 REFUSALS = ("DROP", "REJECT", "RETURN")
 # Matches that our own rules use too: a host that loads ours loads these.
-_OWN_MATCHES = ("addrtype", "comment", "conntrack", "icmp", "icmp6", "iprange", "limit", "mac", "multiport", "tcp", "udp")
+_OWN_MATCHES = (
+    "addrtype",
+    "comment",
+    "conntrack",
+    "icmp",
+    "icmp6",
+    "iprange",
+    "limit",
+    "mac",
+    "multiport",
+    "tcp",
+    "udp",
+)
 
 
 @dataclass(frozen=True)
@@ -97,18 +109,19 @@ def _rules(value: object, where: str, families: tuple[int, ...]) -> tuple[RawRul
 def _rule(value: object, where: str, families: tuple[int, ...]) -> RawRule:
     text = values.text(value, where).strip()
     words = tokenise(text, where)
-    if not words:
-        raise PalisadeError(f"{where}: the rule is empty")
-    family = _FAMILIES.get(words[0])
+    family = _FAMILIES.get(words[0]) if words else None
     if family:
         text, words = text[2:].strip(), words[1:]
+    if not words:
+        raise PalisadeError(f"{where}: the rule is empty")
     if family not in (None, *families):
         raise PalisadeError(f"{where}: it is for IPv{family}, and firewall_families leaves that out")
-    if words and (words[0].startswith(("iptables", "ip6tables")) or words[0].rpartition("/")[2].startswith("iptables")):
+    if words[0].rpartition("/")[2].startswith(("iptables", "ip6tables")):
         raise PalisadeError(f"{where}: write the rule alone, without the command: '-s 192.0.2.1 -j ACCEPT'")
-    for word in words[:1]:
-        if word.startswith(_COMMANDS):
-            raise PalisadeError(f"{where}: {word!r} is no part of a rule; table and chain are named above it: '-s 192.0.2.1 -j ACCEPT'")
+    if words[0].startswith(_COMMANDS) or words[0][0] not in "-!":
+        raise PalisadeError(
+            f"{where}: {words[0]!r} is no part of a rule; table and chain are named above it: '-s 192.0.2.1 -j ACCEPT'"
+        )
     jump = find_jump(words)
     return RawRule(jump.target if jump else "", family=family, text=text)
 
@@ -116,10 +129,7 @@ def _rule(value: object, where: str, families: tuple[int, ...]) -> RawRule:
 def raw_rules(policy: Policy, table: str, chain: str, place: str) -> list[Rule]:
     """The rules of a chain, with place "before" or "after"."""
     return [
-        rule
-        for raw in policy.raw
-        if (raw.table, raw.chain, raw.place) == (table, chain, place)
-        for rule in raw.rules
+        rule for raw in policy.raw if (raw.table, raw.chain, raw.place) == (table, chain, place) for rule in raw.rules
     ]
 
 

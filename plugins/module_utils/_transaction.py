@@ -214,7 +214,11 @@ class _Run:
             return
         for table, chains in declared.tables.items():
             for chain in [chain for chain, data in chains.items() if data.only_if_unused]:
-                if hook_in_use(chain, live.get(table, {}).get(chain), self.ownership):
+                if not hook_in_use(chain, live.get(table, {}).get(chain), self.ownership):
+                    continue
+                if chains[chain].rules:
+                    chains[chain].policy = None  # rules that somebody wants there have their place beside others', a policy is for everybody
+                else:
                     del chains[chain]
 
     def _check_others(self, family: str, live: Tables, goals: Mapping[str, TableGoal]) -> None:

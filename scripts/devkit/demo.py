@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -28,6 +29,10 @@ servers:
       # What makes it a firewall: ssh comes with the profile, https is added.
       firewall_services:
         https: {}
+      # What has to come of it: proved with packets on a copy, each time before anything changes.
+      firewall_expect:
+        - {source: 192.0.2.20, port: 443, verdict: accept}
+        - {source: 192.0.2.20, port: 8080, verdict: drop}
       # How to get there: Ansible runs on the throwaway host itself.
       ansible_connection: local
       ansible_become: false
@@ -147,9 +152,12 @@ class _Story:
     def _on_the_host(self) -> None:
         before = self.probe()
         untouched = self.rules()
-        self.step("What would change? Check mode, with a diff: the rules of each family, then the files that they are loaded from at boot")
+        self.step("What would change? Check mode, with a diff: the rules of each family, the files that they are loaded from at boot, and what it means for traffic")
         foreseen = _diff(self.play("--check", "--diff", changed=2))
         self.expect("check mode has changed nothing", self.rules() == untouched and not self.installed())
+        self.step("And if it would do something else than you expect? Ask for port 8080, which nothing lets in")
+        self.refused("-e", json.dumps({"firewall_expect": [{"source": CLIENT["IPv4"], "port": 8080, "verdict": "accept"}]}))
+        self.expect("nothing has changed", self.rules() == untouched and not self.installed())
         self.step("Apply it")
         done = _diff(self.play("--diff", changed=2, hidden=foreseen))
         self.expect(f"what it did is what check mode foresaw, the {len(done)} lines of diff above", done == foreseen != [])
@@ -214,6 +222,13 @@ class _Story:
         self.expect(f"changed={changed}", found is not None and int(found.group(1)) == changed)
         return text
 
+    def refused(self, *options: str) -> None:
+        """Run the playbook, show what it says, and expect that it stops at a wrong verdict."""
+        say(f"  $ ansible-playbook -i {self.inventory.relative_to(ROOT)} {' '.join([str(PLAYBOOK), *map(shlex.quote, options)])}")
+        argv = [str(self.venv / "bin" / "ansible-playbook"), "-i", str(self.inventory), str(ROOT / PLAYBOOK), *options]
+        status, text = self.server.show(*argv)
+        self.expect("the run has stopped at a packet", status != 0 and "verdict accept was expected and drop was found" in text)
+
     def probe(self) -> list[str]:
         """Try all of TRAFFIC in all families; IPv6 has to find its neighbour anew, which a wrong filter would prevent."""
         for host in (self.server, self.client):
@@ -245,4 +260,4 @@ class _Story:
 
 def _diff(text: str) -> list[str]:
     """The lines of a playbook's output that are a diff."""
-    return [line for line in text.splitlines() if line.startswith(("-", "+", "@@"))]
+    return [line for line in text.splitlines() if line.startswith(("-", "+", "@@", "!", "# what changes"))]

@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="tests/benchmarks/run", description="Measure iptables_ruleset against what a user would pick instead.")
     parser.add_argument("cases", nargs="*", metavar="CASE", choices=[[], *CASES], help=f"{', '.join(CASES)}; all of them if none is named")
     parser.add_argument("--rounds", type=int, default=5, help="how often each pair is run (default: %(default)s)")
-    parser.add_argument("--backend", action="append", choices=["nft", "legacy"], help="only this backend (default: nft, and both for growth, memory)")
+    parser.add_argument("--backend", action="append", choices=["nft", "legacy"], help="only this backend (nft; growth, memory, proofs: both)")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table as Markdown, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every measurement as JSON, too")
     return parser.parse_args()

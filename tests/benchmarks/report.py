@@ -73,6 +73,8 @@ def timed(title: str, ours: Sequence[Seconds], peer: str, theirs: Sequence[Secon
 
 def _amount(samples: Sequence[float], unit: str) -> str:
     middle = median(samples)
+    if unit == "s" and middle < 0.1:
+        return f"{1000 * middle:.1f} ms"
     return f"{middle:.0f} {unit}" if middle >= 100 else f"{middle:.2f} {unit}"
 
 

@@ -33,6 +33,24 @@ def rules(count: int, shapes: tuple[str, ...] = SAVED) -> list[str]:
     ]
 
 
+def flows(count: int) -> list[tuple[dict[str, object], str, int | None]]:
+    """Return a flow for each of `count` rules as saved: what it is, its verdict, and the number of the rule that decides; None is the policy."""
+    found: list[tuple[dict[str, object], str, int | None]] = []
+    for number in range(count):
+        a, b, c, port = number // 65_536 + 1, number // 256 % 256, number % 256, 1_024 + number % 60_000
+        place: int | None = number + 1
+        shape: tuple[dict[str, object], str] = (
+            ({"source": f"10.{a}.{b}.{c}", "port": 1}, "drop"),
+            ({"source": f"172.16.{b}.9", "port": port}, "accept"),
+            ({"source": f"10.{a}.{b}.{c}", "protocol": "udp", "port": port}, "accept"),
+            # It is for another host's address: such a packet meets every rule and no one's target.
+            ({"source": f"198.51.100.{c}", "port": port}, "accept"),
+            ({"source": f"10.{a}.{b}.{c}", "port": port}, "reject"),
+        )[number % 5]
+        found.append(({"in_interface": "eth0", "source_port": 40_000, **shape[0]}, shape[1], None if number % 5 == 3 else place))
+    return found
+
+
 def content(chain_rules: Iterable[str]) -> str:
     """Return iptables-restore text of a filter table with these rules in INPUT."""
     lines = ["*filter", ":INPUT ACCEPT [0:0]", ":FORWARD ACCEPT [0:0]", ":OUTPUT ACCEPT [0:0]"]

@@ -86,6 +86,16 @@ class Bench:
         """Put the rules of a file in place with our module."""
         return self.module(host, OURS, {"src": str(source), "families": ["ipv4"]}, changed=changed, python=python)
 
+    def proofs(self, host: Host, text: str, flows: list[tuple[dict[str, object], str, int | None]]) -> dict[str, float]:
+        """Prove flows on a host with these rules and return the seconds of each job. Raises TaskError for one wrong answer."""
+        given = json.dumps({"text": text, "flows": [flow for flow, _verdict, _number in flows]})
+        said = json.loads(host.run(PYTHON, str(Path(__file__).with_name("proofs.py")), str(COLLECTIONS), host.backend, text=given).stdout)
+        for job, answers in said["answers"].items():
+            wrong = [(*wanted, answer) for wanted, answer in zip(flows, answers) if answer != list(wanted[1:])]
+            if wrong:
+                raise TaskError(f"{job}: {len(wrong)} of {len(flows)} answers are wrong: {wrong[0]}")
+        return dict(said["seconds"])
+
     def restore(self, host: Host, source: Path, *, changed: bool = True) -> Seconds:
         """Put the rules of a file in place with community.general.iptables_state."""
         return self.module(host, PEER, {"state": "restored", "path": str(source)}, changed=changed)

@@ -17,8 +17,6 @@ from .support.documents import DOCUMENTS, FOLDER, LEAST_FLOWS, Document
 from .support.host import COLLECTIONS, Host
 
 BY_NAME = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.name)
-#: Documents whose variables the compiler does not know yet.
-WAITING = ("002_router", "002_options", "002_busybox", "003", "003_ports")
 #: Lines that the documents print and iptables refuses, so that the transcripts have others: document, command.
 REFUSED = (
     ("002", "-A INPUT -i ! WAN1 -j ACCEPT"),
@@ -39,8 +37,6 @@ def apply_variables(host: Host, document: Document) -> None:
 
 @BY_NAME
 def test_every_flow_has_the_fate_that_the_document_gives_it(new_host: Callable[[], Host], document: Document) -> None:
-    if document.name in WAITING:
-        pytest.skip("its variables are not there yet")
     cases = document.grid().cases
     assert sum(len(case.flows) for case in cases) >= LEAST_FLOWS
     assert len({case.text() for case in cases}) == len(cases), "two cases have one name"

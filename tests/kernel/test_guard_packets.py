@@ -111,7 +111,9 @@ def test_who_is_on_the_link_is_asked_for_himself(machine: Host) -> None:
 
 
 def test_a_connection_by_link_local_addresses(machine: Host) -> None:
-    add_link(machine, "aaa0")
+    # Another link has the same network, and its route comes first.
+    add_link(machine, "eth1")
+    machine.run("ip", "-6", "route", "add", "fe80::/64", "dev", "eth1", "metric", "1")
     inside = [rule.replace("INPUT", "INPUT -i eth0").replace("OUTPUT", "OUTPUT -o eth0") for rule in (NEW, *ANSWERS, *BOTH_WAYS)]
     connection = "fe80::77%eth0 40001 fe80::10%eth0 22"
     load(machine, *inside, family="ipv6")

@@ -106,7 +106,7 @@ COMMIT
 """
 
 #: In how many fresh rigs every flow has to be answered right, and how many of them one run of the module makes.
-RIGS, RIGS_AT_ONCE = 30, 10
+RIGS, RIGS_AT_ONCE = 30, 5
 
 
 def wan(**flow: Any) -> dict[str, Any]:

@@ -45,6 +45,20 @@ def test_where_docker_comes_later_the_policy_goes_back_to_what_it_was(host: Host
     assert not host.apply(tables=SERVER).changed
 
 
+def test_own_rules_there_have_their_place_beside_others_and_leave_the_policy(host: Host) -> None:
+    policy = {"rules": {"before": {"filter": {"FORWARD": ["-i tun0 -j ACCEPT"]}}}}
+    tables = compile_policy("server", policy).tables
+    host.apply(tables=tables)
+    assert policy_of(host.save(), "FORWARD") == "DROP"
+    host.restore(DOCKER.replace(":FORWARD ACCEPT [0:0]\n", ""), "--noflush")
+    host.apply(tables=tables)
+    assert policy_of(host.save(), "FORWARD") == "ACCEPT"
+    assert sorted(line.split(" -j ")[1] for line in rules(host.save(), chain="FORWARD")) == ["DOCKER-FORWARD", "DOCKER-USER", "palisade-FORWARD"]
+    assert rules(host.save(), chain="palisade-FORWARD") == ["-A palisade-FORWARD -i tun0 -j ACCEPT"]
+    assert policy_of(host.save("ipv6"), "FORWARD") == "DROP"
+    assert not host.apply(tables=tables).changed
+
+
 def test_a_clean_slate_is_clean_in_one_run(host: Host) -> None:
     host.restore(DOCKER)
     host.apply(tables=SERVER, scope="tables", foreign="remove")

@@ -119,6 +119,14 @@ def test_row_0_11_a_machine_that_must_stay_quiet(host: Host, neighbour: Host, fa
     assert pings(host, family, NEIGHBOUR[family])
 
 
+def test_row_0_11_a_user_by_name_is_found_again_by_a_rehearsal(host: Host) -> None:
+    tables = compile_policy("server", {"outbound": {"policy": "drop", "services": {"web": {"ports": 80, "uid": "root"}}}}).tables
+    assert host.apply(tables=tables).changed
+    again = host.apply(tables=tables)
+    assert (again.changed, again.data["rehearsal"]) == (False, "namespace")
+    assert "--uid-owner 0 " in host.save()
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_row_0_11_what_may_not_leave_can_be_told_so(host: Host, neighbour: Host, family: str) -> None:
     apply(host, "server", outbound={"policy": "reject"}, final="reject")
@@ -226,6 +234,16 @@ def test_row_3_3_fetching_a_file_by_ftp(host: Host, neighbour: Host, family: str
         assert connect(host, NEIGHBOUR[family], 62000) == "silence"
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_0_12_ftp_in_active_mode_needs_the_helper_where_everything_may_leave(host: Host, neighbour: Host, family: str) -> None:
+    with serving(neighbour):
+        apply(host, "workstation")
+        assert fetches(host, NEIGHBOUR[family], passive=True)
+        assert not fetches(host, NEIGHBOUR[family], passive=False)
+        apply(host, "workstation", helpers=["ftp"])
+        assert fetches(host, NEIGHBOUR[family], passive=False)
+
+
 @pytest.mark.parametrize("passive", [False, True], ids=["active", "passive"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_row_4_5_serving_files_by_ftp_with_the_helper(host: Host, neighbour: Host, family: str, passive: bool) -> None:
@@ -253,3 +271,60 @@ def test_row_4_8_outgoing_look_ups(host: Host, neighbour: Host, family: str) -> 
         assert connect(host, NEIGHBOUR[family], 53) == "accepted"
         assert ask(host, family, NEIGHBOUR[family], 53) == "53"
         assert ask(host, family, NEIGHBOUR[family], 54) in ("silence", "not let out")
+
+
+def test_row_3_3_a_helper_that_the_kernel_does_not_have(host: Host) -> None:
+    message = host.refuse(tables={"raw": {"PREROUTING": {"rules": ["-4 -p tcp -m tcp --dport 21 -j CT --helper no-such"]}}})
+    assert "chain PREROUTING, rule 1: -p tcp -m tcp --dport 21 -j CT --helper no-such: " in message
+    assert "Does the kernel have the connection tracking helper no-such for ipv4?" in message
+    assert "modprobe nf_conntrack_no_such" in message
+
+
+@pytest.mark.parametrize("passive", [False, True], ids=["active", "passive"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_4_5_the_helper_of_a_service_on_another_port(host: Host, neighbour: Host, family: str, passive: bool) -> None:
+    ftp: dict[str, Any] = {"ports": 2121, "from": [*NEIGHBOUR.values()]}
+    quiet = {"policy": "drop"}
+    with serving(host, port=2121):
+        apply(host, "server", services={"ftp": ftp}, outbound=quiet)
+        assert not fetches(neighbour, OWN[family], passive=passive, port=2121)
+        apply(host, "server", services={"ftp": {**ftp, "helper": True}}, outbound=quiet)
+        assert fetches(neighbour, OWN[family], passive=passive, port=2121)
+
+
+def test_row_0_13_on_the_closed_fallback_the_operator_comes_in_by_his_port_alone(host: Host, neighbour: Host) -> None:
+    redirects = {"ssh": {"port": 2222, "to_port": 22}, "web": {"port": 80, "to_port": 8080}}
+    compiled = compile_policy("workstation", {"redirects": redirects, "management": {"port": 2222}})
+    host.apply(tables=compiled.fallback)
+    with listening(host, 22, 8080):
+        for family in FAMILIES:
+            found = connects(neighbour, OWN[family], 2222, 22, 80, 8080)
+            assert found == {2222: "accepted", 22: "silence", 80: "silence", 8080: "silence"}
+
+
+#: The router's address in its LAN, and a host there.
+INSIDE = {"ipv4": "10.0.0.1", "ipv6": "fd00::1"}
+CLIENT = {"ipv4": "10.0.0.2", "ipv6": "fd00::2"}
+
+
+@pytest.mark.parametrize("passive", [False, True], ids=["active", "passive"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_3_3_fetching_a_file_by_ftp_through_a_router(
+    host: Host, neighbour: Host, new_host: Callable[[], Host], family: str, passive: bool
+) -> None:
+    """The neighbour on eth0 is the server out there; IPv4 is masqueraded, so that the helper has to rewrite what is said, too."""
+    client = new_host()
+    cable(host, client, "eth1", INSIDE, CLIENT)
+    for member, gateway in ((client, INSIDE), (neighbour, OWN)):
+        member.run("ip", f"-{family[-1]}", "route", "add", "default", "via", gateway[family])
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        host.run("sysctl", "-qw", f"{key}=1")
+    links: dict[str, Any] = {
+        "lan": {"home": {"interfaces": "eth1", "networks": ["10.0.0.0/24", "fd00::/64"]}},
+        "wan": {"internet": {"interfaces": "eth0"}},
+    }
+    with serving(neighbour):
+        apply(host, "nat_router", **links)
+        assert fetches(client, NEIGHBOUR[family], passive=passive) is passive
+        apply(host, "nat_router", **links, helpers=["ftp"])
+        assert fetches(client, NEIGHBOUR[family], passive=passive)

@@ -35,13 +35,11 @@ def build(host: Host, document: Document) -> None:
     host.run("ip", "-batch", "-", text="\n".join(lines) + "\n")
 
 
-def run_script(host: Host, document: Document) -> list[str]:
-    """Run the document's transcript; the kernel modules that it asked for."""
-    stand_in = f'#!/bin/sh\necho "$@" >> {SHIMS}/modules\n'
-    host.run("sh", "-euc", f"cat > {SHIMS}/modprobe; chmod +x {SHIMS}/modprobe; : > {SHIMS}/modules", text=stand_in)
+def run_script(host: Host, document: Document) -> None:
+    """Run the document's transcript. This machine's kernel gets no modules by it."""
+    host.run("ln", "-s", "/bin/true", f"{SHIMS}/modprobe")
     variables = [f"{name}={value}" for name, value in document.environment.items()]
     host.run("env", *variables, "sh", "-eu", str(FOLDER / f"{document.script}.sh"))
-    return host.run("cat", f"{SHIMS}/modules").stdout.split()
 
 
 def judged(host: Host, document: Document, cases: Sequence[Case]) -> list[list[Any]]:

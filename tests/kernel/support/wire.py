@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 from .host import Host
@@ -79,13 +79,15 @@ with socket.socket(socket.{family}, socket.SOCK_RAW, protocol) as wire:
 FAMILY = {"ipv4": "AF_INET", "ipv6": "AF_INET6"}
 
 
-def cable(host: Host, neighbour: Host, interface: str = "eth0") -> None:
-    """Connect two hosts: an interface of `host` with OWN, and wire0 of its neighbour with NEIGHBOUR."""
-    with neighbour.start("sleep", "600") as there:
+def cable(
+    host: Host, neighbour: Host, interface: str = "eth0", own: Mapping[str, str] = OWN, there: Mapping[str, str] = NEIGHBOUR
+) -> None:
+    """Connect two hosts: an interface of `host`, and wire0 of its neighbour."""
+    with neighbour.start("sleep", "600") as inside:
         host.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "wire0")
-        host.run("ip", "link", "set", "wire0", "netns", str(there.pid))
-        there.kill()
-    for member, name, addresses in ((host, interface, OWN), (neighbour, "wire0", NEIGHBOUR)):
+        host.run("ip", "link", "set", "wire0", "netns", str(inside.pid))
+        inside.kill()
+    for member, name, addresses in ((host, interface, own), (neighbour, "wire0", there)):
         member.run("ip", "address", "add", addresses["ipv4"] + "/24", "dev", name)
         member.run("ip", "address", "add", addresses["ipv6"] + "/64", "dev", name, "nodad")
         member.run("ip", "link", "set", name, "up")

@@ -123,6 +123,7 @@ def test_no_route_and_no_such_address() -> None:
     assert ask(FakeHost(), Connection('203.0.113.5', 1, '192.0.2.11', 22)).state == 'none'
     nowhere = AROUND._replace(routes=(), interfaces={'lo': Interface('lo', True, '', 65536, (('192.0.2.10', 32, ''),))})
     assert ask(FakeHost(), around=nowhere).state == 'unproved'
+    assert ask(FakeHost(), Connection('fe80::7', 5, 'fe80::10', 22, '2')).state == 'unproved'
 
 
 @pytest.mark.parametrize(('address', 'group'), [('2001:db8::1:2:3', 'ff02::1:ff02:3'), ('fe80::ff:fe00:10', 'ff02::1:ff00:10')])

@@ -51,6 +51,21 @@ def incoming(**policy: Any) -> list[str]:
         ({"services": {"ssh": {"ports": "20-30"}, "ftp": {}, "bad": {"ports": 25, "from": "10.6.6.6", "action": "drop"}}},
          ['-4 -s 10.6.6.6/32 -p tcp -m tcp --dport 25 -m comment --comment "firewall_services.bad" -j DROP',
           f'-p tcp -m tcp --dport 20:30 {SYN} -m comment --comment "firewall_services.ssh" -j ACCEPT']),
+        ({"trusted": {"me": {"from": "10.0.0.1", "mac": "02:00:5e:00:53:01"}}, "services": {"ssh": {"state": "absent"}}},
+         ['-4 -s 10.0.0.1/32 -p tcp -m tcp --dport 22 -m mac --mac-source 02:00:5e:00:53:01 -m comment --comment "firewall_trusted.me" -j ACCEPT']),
+        ({"trusted": {"me": {"from": "10.0.0.1"}}, "management": {"from": "10.0.0.2"}},
+         ["-4 -s 10.0.0.2/32 -p tcp -m tcp --dport 22 -m comment --comment firewall_management -j ACCEPT"]),
+        ({"antispoof": {"interfaces": ["wan0"], "networks": ["10.0.0.0/8"]}, "quiet": {"cups": {"ports": 631}}, "logging": {"invalid": True}},
+         ["-4 -i wan0 -m comment --comment firewall_antispoof -j antispoof",
+          f"-p tcp -m tcp --dport 22 {SYN} -m comment --comment \"firewall_services.ssh\" -j ACCEPT"]),
+        ({"rules": {"before": {"filter": {"INPUT": ["-s 10.6.6.6 -j DROP", "-s 10.0.0.1 -j ACCEPT", "-j LOG"], "FORWARD": ["-j ACCEPT"]},
+                               "raw": {"PREROUTING": ["-p udp -j CT --notrack"]}},
+                    "after": {"filter": {"INPUT": ["-p tcp --dport 80 -j ACCEPT", "-m set --match-set x src -j DROP"]}}}},
+         ["-s 10.6.6.6 -j DROP", f"-p tcp -m tcp --dport 22 {SYN} -m comment --comment \"firewall_services.ssh\" -j ACCEPT"]),
+        *(({"rules": {"before": {table: {chain: [rule]}}}, "trusted": {"me": {"from": "10.0.0.1"}}}, [])
+          for table, chain, rule in (("filter", "INPUT", "-m set --match-set bad src -j DROP"), ("filter", "INPUT", "-j other-chain"),
+                                     ("filter", "INPUT", "-m geoip --src-cc XX -j REJECT"), ("mangle", "PREROUTING", "-s 10.6.6.6 -j DROP"),
+                                     ("nat", "PREROUTING", "-p tcp --dport 22 -j REDIRECT --to-ports 2222"), ("filter", "INPUT", "-j NFQUEUE"))),
     ],
 )
 def test_who_still_gets_in(policy: dict[str, Any], expected: list[str]) -> None:
@@ -60,6 +75,13 @@ def test_who_still_gets_in(policy: dict[str, Any], expected: list[str]) -> None:
 def test_several_sources_keep_their_chain() -> None:
     fallback = compile_policy("server", {"services": {"ssh": {"from": ["10.0.0.1", "10.0.0.9"]}}}).fallback
     assert fallback["filter"]["from-ssh"]["rules"] == ["-4 -s 10.0.0.1/32 -j ACCEPT", "-4 -s 10.0.0.9/32 -j ACCEPT"]
+
+
+def test_knocks_and_rates_hold_in_the_fallback_too() -> None:
+    service = {"knock": ["udp/1", "udp/2"], "rate_limit": {"hits": 2}, "log": True, "ports": {"tcp": 22, "udp": 22}}
+    fallback = compile_policy("server", {"services": {"ssh": service, "other": {"ports": 80, "knock": ["udp/1", "udp/2"]}}}).fallback["filter"]
+    assert sorted(fallback) == ["FORWARD", "INPUT", "icmp", "knock-ssh", "new-ssh"]
+    assert [rule.split(" -j ")[1] for rule in fallback["new-ssh"]["rules"]] == ["RETURN", "RETURN", "DROP", "ACCEPT", "DROP", "ACCEPT"]
 
 
 def test_nothing_is_forwarded_whoever_else_is_on_the_host() -> None:
@@ -95,8 +117,14 @@ def lets_in(policy: Policy, syn: Syn) -> bool:
     management = policy.management
     if syn.port == management.port and any(source.holds(syn.address) for source in management.sources):
         return True
+    for one in policy.trusted:
+        port = one.port or PortRange(1, 65535)
+        fits = syn.interface in (one.interfaces or (syn.interface,)) and port.first <= syn.port <= port.last
+        if fits and any(source.holds(syn.address) for source in one.sources):
+            return True
     for service in policy.services:
-        if is_about(service, syn):
+        # Who has not knocked goes on as if there were no service. Nobody has.
+        if is_about(service, syn) and not service.knock:
             return service.action == "accept"
     return False
 
@@ -123,9 +151,12 @@ SERVICES = st.fixed_dictionaries(
         "source_ports": st.sampled_from(["1-1023", "1024-65535"]),
     },
 )
+TRUSTED = st.fixed_dictionaries({"from": SOURCES}, optional={"interfaces": st.just("lan0")})
+KNOCKED = st.fixed_dictionaries({"ports": PORTS, "knock": st.just(["udp/1", "udp/2"])}, optional={"from": SOURCES})
 POLICIES = st.fixed_dictionaries(
     {
-        "services": st.dictionaries(st.sampled_from(["ssh", "one", "two", "www"]), SERVICES, max_size=4),
+        "trusted": st.dictionaries(st.just("them"), TRUSTED),
+        "services": st.dictionaries(st.sampled_from(["ssh", "one", "two", "www"]), SERVICES | KNOCKED, max_size=4),
         "management": st.fixed_dictionaries({}, optional={"from": SOURCES, "port": st.sampled_from([22, 2222])}),
     }
 )

@@ -37,6 +37,16 @@ def test_helpers_come_to(helpers: Any, rules: list[str]) -> None:
     assert raw(helpers) == ({"PREROUTING": rules, "OUTPUT": rules} if rules else {})
 
 
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_the_helper_of_what_a_service_takes_in(state: str) -> None:
+    services = {"ftp": {"helper": True, "ports": [21, 2121], "state": state}, "files": {"ports": 2122, "helper": "ftp", "action": "drop"}}
+    inside = {"home": {"interfaces": "eth1", "services": {"tftp": {"helper": True, "state": state}}}}
+    found = raw([], services=services, lan=inside)
+    ftp = '-p tcp -m multiport --dports 21,2121 -m comment --comment "firewall_services.ftp" -j CT --helper ftp'
+    tftp = '-p udp -m udp --dport 69 -m comment --comment "firewall_lan.home.services.tftp" -j CT --helper tftp'
+    assert found == ({"PREROUTING": [ftp, tftp]} if state == "present" else {})
+
+
 def test_the_closed_fallback_has_none() -> None:
     assert "raw" not in compile_policy("server", {"helpers": ["ftp"]}).fallback
 

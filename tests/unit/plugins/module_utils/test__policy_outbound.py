@@ -95,7 +95,7 @@ def test_the_rest_is_logged_and_does_not_leave(policy: str, last: str) -> None:
     chain = compiled({"policy": policy})["OUTPUT"]
     assert chain["policy"] == "DROP"
     assert f"-j {last} " in chain["rules"][-1]
-    assert any('"palisade OUTPUT drop: "' in rule for rule in chain["rules"])
+    assert any(f'"palisade OUTPUT {policy}: "' in rule for rule in chain["rules"])
 
 
 def test_what_a_host_lives_by_is_let_out_first() -> None:
