@@ -391,6 +391,34 @@ def test_row_2_14_own_networks_in_place_of_the_usual_ones(server: Host) -> None:
     )
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_2_14_a_router_forwards_nothing_spoofed_and_its_noise_is_quiet(server: Host, family: str) -> None:
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        server.run("sysctl", "-qw", f"{key}=1")
+    apply(
+        server,
+        "nat_router",
+        lan={"home": {"interfaces": "eth0", "networks": NETWORK}},
+        wan={"internet": {"interfaces": "wan0"}},
+        forwards={"web": {"port": 80, "to": NEAR["ipv4"]}, "web6": {"port": 80, "to": NEAR["ipv6"]}},
+        antispoof={"interfaces": ["wan0"]},
+        quiet={"netbios": {"ports": {"udp": 137}}},
+        logging={"invalid": True},
+    )
+    # Over IPv4 the port of the router is forwarded, over IPv6 the host itself is reached.
+    entrance = {"ipv4": LINKS["wan0"]["ipv4"].partition("/")[0], "ipv6": NEAR["ipv6"]}[family]
+    through = {"hook": "forward", "in_interface": "wan0", "out_interface": "eth0", "source": FAR[family], "destination": NEAR[family], "port": 80}
+    wanted = {**through, "destination": entrance}
+    check(
+        server,
+        (wanted, "accept"),
+        *(({**wanted, "source": source}, "drop") for source in SPOOFED[family][1:3]),
+        ({**through, "port": 137, **UDP}, "drop"),
+        ({**through, "port": 138, **UDP}, "drop+log"),
+        ({**through, "flags": "SYN,FIN"}, "drop+log"),
+    )
+
+
 def test_row_2_15_answers_of_dhcp_servers(server: Host) -> None:
     answers = [
         far("ipv4", source_port=67, port=68, **UDP),
