@@ -58,7 +58,7 @@ class Echo(asyncio.DatagramProtocol):
 
 async def serve(names: list[str]) -> None:
     loop = asyncio.get_running_loop()
-    for protocol, _, port in (name.partition("/") for name in names):
+    for protocol, port in (name.split("/") for name in names):
         for family in (socket.AF_INET, socket.AF_INET6):
             sock = socket.socket(family, socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -68,5 +68,3 @@ def _concluded(flow: Flow, number: int, before: Tables, sight: Sight) -> Mapping
         return conclude(flow, number, before, sight)
     except PalisadeError as error:
         return {'reason': str(error)}
-
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass, replace
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_forwards import Forward
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_mac_acl import listed
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, Service
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_redirects import Redirect
@@ -45,7 +46,7 @@ def access(policy: Policy, port: int) -> str:
     A service behind knocks lets nobody in: Ansible does not knock. Nor does a trusted network card alone: whose it is
     cannot be told from here.
     """
-    if any(_may_concern(redirect, port) for redirect in policy.redirects):
+    if any(_may_concern(redirect, port) for redirect in policy.redirects) or any(_takes_port(one, port) for one in policy.forwards):
         return LIMITED
     concerned = [service for service in _services(policy) if _concerns(service, port)]
     accepting = [service for service in concerned if service.action == "accept" and not service.knock]
@@ -61,7 +62,7 @@ def admits(policy: Policy, client: Client) -> bool:
     """Whether a new TCP connection of this client is let in."""
     if client.address.version not in policy.families:
         return True
-    if any(_takes_away(redirect, client) for redirect in policy.redirects):
+    if any(_takes_away(redirect, client) for redirect in policy.redirects) or _is_forwarded(policy, client):
         return False
     management = policy.management
     if management.port == client.port and any(source.holds(client.address) for source in management.sources):
@@ -127,6 +128,19 @@ def _may_be_listed(policy: Policy, client: Client) -> bool:
     """Not if the client's address is in a LAN that has a list of hosts, and no host there has this address."""
     lans = [lan for lan in policy.lans if any(network.holds(client.address) for network in lan.networks)]
     return all(listed(policy, lan.name, client.address) for lan in lans)
+
+
+def _takes_port(forward: Forward, port: int) -> bool:
+    """Whether this port of the router is another host's for those who come by a WAN."""
+    return forward.family == 4 and "tcp" in forward.protocols and any(item.overlaps(PortRange(port, port)) for item in forward.ports)
+
+
+def _is_forwarded(policy: Policy, client: Client) -> bool:
+    """Whether a forward sends the client elsewhere ahead of every rule. Who may be in a LAN does not come by a WAN."""
+    if not policy.wans or client.address.version != 4 or any(_may_be_in(lan, client) for lan in policy.lans):
+        return False
+    taking = [forward for forward in policy.forwards if _takes_port(forward, client.port)]
+    return any(one.sources is None or any(source.holds(client.address) for source in one.sources) for one in taking)
 
 
 def _concerns(service: Service, port: int) -> bool:

@@ -21,6 +21,7 @@ SYN_ONLY = "--tcp-flags FIN,SYN,RST,ACK SYN"
 
 _PLAIN = re.compile(r"[A-Za-z0-9_-]+\Z")
 _REFUSALS = {4: "icmp-port-unreachable", 6: "icmp6-port-unreachable"}
+_RECENT_ENDINGS = {4: "", 6: "-6"}
 _RECENT_MASKS = {4: "255.255.255.255", 6: ":".join(["ffff"] * 8)}
 _ICMP = {4: ("icmp", "icmp", "--icmp-type"), 6: ("ipv6-icmp", "icmp6", "--icmpv6-type")}
 # iptables knows these by name everywhere; anything else it looks up in /etc/protocols, which a small host may lack.
@@ -144,7 +145,12 @@ def mac_match(mac: str) -> str:
 def recent_match(
     family: int, action: str, name: str, *, seconds: int = 0, hits: int = 0, inverted: bool = False
 ) -> str:
-    """Look (rcheck), look and count (update), note (set) or strike out (remove) the source in a list of recent addresses."""
+    """Look (rcheck), look and count (update), note (set) or strike out (remove) the source in a list of recent addresses.
+
+    Each family has a list of its own. The kernel tells lists apart by name alone, and compares addresses under the mask
+    of the rule that came first: under that of IPv4, all of a provider's /32 would be one IPv6 address.
+    """
+    name += _RECENT_ENDINGS[family]
     words = ["-m recent", "! --" + action if inverted else "--" + action]
     words += [f"--seconds {seconds}"] if seconds else []
     words += [f"--hitcount {hits}"] if hits else []

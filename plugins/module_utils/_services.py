@@ -73,7 +73,7 @@ WELL_KNOWN: Mapping[str, Mapping[str, Any]] = {
     "rtsp": {"tcp": [554]},
     "salt_master": {"tcp": ["4505:4506"]},
     "samba": {"tcp": [139, 445], "udp": ["137:138"]},
-    "samba_browsing": {"udp": ["1024:65535"]},
+    "samba_browsing": {"udp": ["1025:65535"]},
     "sane": {"tcp": [6566]},
     "sip": {"tcp": [5060], "udp": [5060]},
     "sips": {"tcp": [5061]},
@@ -133,14 +133,13 @@ HELPERS: Mapping[str, tuple[HelperPort, ...]] = {
     "tftp": (HelperPort("tftp", "udp", 69),),
 }
 
-# The helper that `helper: true` means for a service.
+# The helper that `helper: true` means for a service. netbios_ns and snmp are none of them: they expect the answers to
+# broadcasts that a host sends, so they are for firewall_helpers alone.
 SERVICE_HELPERS: Mapping[str, str] = {
     "amanda": "amanda",
     "ftp": "ftp",
     "irc": "irc",
-    "samba": "netbios_ns",
     "sane": "sane",
     "sip": "sip",
-    "snmp": "snmp",
     "tftp": "tftp",
 }

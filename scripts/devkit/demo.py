@@ -152,7 +152,8 @@ class _Story:
     def _on_the_host(self) -> None:
         before = self.probe()
         untouched = self.rules()
-        self.step("What would change? Check mode, with a diff: the rules of each family, the files that they are loaded from at boot, and what it means for traffic")
+        self.step("What would change? Check mode, with a diff: the rules of each family, the files that they are loaded from at boot, "
+                  "and what it means for traffic")
         foreseen = _diff(self.play("--check", "--diff", changed=2))
         self.expect("check mode has changed nothing", self.rules() == untouched and not self.installed())
         self.step("And if it would do something else than you expect? Ask for port 8080, which nothing lets in")

@@ -87,6 +87,44 @@ def test_a_bad_inventory_fails_it(host: Host, tmp_path: Path) -> None:
     assert "Nothing has been changed." not in done.stdout
 
 
+GROUPS = """\
+all:
+  vars:
+    ansible_connection: local
+    ansible_become: false
+    ansible_python_interpreter: {python}
+workstations:
+  hosts:
+    desk: {{firewall_outbound: {{{outbound}}}}}
+routers:
+  hosts:
+    gate: {{firewall_redirects: {{proxy: {{port: 80, to_port: 3128}}}}}}
+"""
+
+
+def test_each_group_is_checked_with_its_profile(host: Host, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(GROUPS.format(python=sys.executable, outbound="policy: drop"))
+    before = host.snapshot()
+    done = host.run(DEMO, str(inventory))
+    plays = done.stdout.split("PLAY [")
+    assert [play.partition("]")[0] for play in plays[1:]] == ["Workstations", "Servers", "Routers"]
+    assert "+-P OUTPUT DROP" in plays[1] and "--dport 22 " not in plays[1]
+    assert "no hosts matched" in plays[2]
+    assert "--dport 22 " in plays[3] and "REDIRECT --to-ports 3128" in plays[3]
+    assert "Nothing has been changed." in done.stdout
+    assert host.snapshot() == before
+
+
+def test_a_failure_in_one_group_ends_the_run(host: Host, tmp_path: Path) -> None:
+    inventory = tmp_path / "inventory.yml"
+    inventory.write_text(GROUPS.format(python=sys.executable, outbound="services: {dsn: {}}"))
+    done = host.run(DEMO, str(inventory), check=False)
+    assert done.returncode != 0
+    assert "firewall_outbound.services.dsn: 'dsn' is no well-known service" in done.stdout + done.stderr
+    assert "PLAY [Routers]" not in done.stdout
+
+
 @pytest.mark.parametrize("text", [None, "all:\n  hosts:\n    here:\n"], ids=["no such file", "no servers in it"])
 def test_an_inventory_without_servers_is_an_error(host: Host, tmp_path: Path, text: str | None) -> None:
     inventory = tmp_path / "inventory.yml"

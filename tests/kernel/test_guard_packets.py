@@ -49,7 +49,7 @@ def load(host: Host, *rules: str, family: str = "ipv4", policy: str = "DROP", be
 def ask(host: Host, *connections: str, through: Sequence[str] = ()) -> list[tuple[str, str, str]]:
     script = str(Path(__file__).parent / "support" / "guard_process.py")
     done = host.run(*through, sys.executable, script, str(COLLECTIONS), host.backend, text=json.dumps(connections))
-    return [(state, reason, remedy) for state, reason, remedy in json.loads(done.stdout)]
+    return [tuple(answer) for answer in json.loads(done.stdout)]
 
 
 def over(family: str, port: int = 22) -> str:

@@ -206,10 +206,13 @@ def _knocking(grid: Grid) -> None:
         ("third twice", (first, second, third, third, ssh)), ("by tcp", (("tcp", 12345), ("tcp", 23456), ("tcp", 34567), ssh)),
         ("another port between", (first, second, ("udp", 23457), third, ssh)), ("another service", (first, second, third, ("tcp", 23))),
         ("another service first", (first, second, third, ("tcp", 23), ssh)), ("the web between", (first, ("tcp", 80), second, third, ssh)),
+        ("on from the second", (first, second, ("tcp", 25), second, third, ssh)), ("on from the third", (first, second, third, first, third, ssh)),
         ("begun anew", (first, second, ("tcp", 25), first, second, third, ssh)), ("right, twice", (first, second, third, ssh) * 2),
     ):
         grid.knocks(nearby, name, *steps)
     grid.knocks(other, "by the other link", first, second, third, ssh)
+    grid.knocks(nearby, "right, and what follows", first, second, third, ssh, conversation=True)
+    grid.knocks(nearby, "wrong, and what follows", first, third, second, ssh, conversation=True)
     grid.again(near, "icmp", 0, 30)
     grid.again(near, "tcp", 80, 12)
 
@@ -233,7 +236,7 @@ def _fetching(grid: Grid) -> None:
     grid.out((itself,), "tcp", (25,))
     grid.out((itself,), "udp", (53,))
     _connections(grid, near, far, other)
-    grid.known((near, other), ("tcp", 80), ("tcp", 21), ("tcp", 53), hook="output")
+    grid.known((near, other), ("tcp", 80), ("tcp", 20), ("tcp", 21), ("tcp", 53), ("tcp", 4000), hook="output")
     _forwarded(grid, near, other)
     grid.out((near, far, other), "tcp", (20, 21, 22, 25, 53, 54, 80, 443, 8080), flags=("SYN", "ACK"))
     grid.out((near, far, other), "udp", (53, 54, 67, 123, 5353))

@@ -158,10 +158,12 @@ class Grid:
         tags = {"hook": "input", "interface": place.interface, "who": place.who, "protocol": protocol, "port": port, "kind": "again", "times": times}
         self.cases.append(Case([flow], tags, alone=True))
 
-    def knocks(self, place: Place, name: str, *ports: tuple[str, int]) -> None:
-        """Packets of one client, in order."""
+    def knocks(self, place: Place, name: str, *ports: tuple[str, int], conversation: bool = False) -> None:
+        """Packets of one client, in order; the last of them may begin a conversation."""
         source = place.address()
         flows = [{**self._to_host(place, protocol), "source": source, "port": port, "source_port": self.port()} for protocol, port in ports]
+        if conversation:
+            flows[-1:] = _conversation(flows[-1], {"hook": "output", "out_interface": place.interface})
         self.add(*flows, hook="input", interface=place.interface, who=place.who, kind="knocks", order=name)
 
 

@@ -80,14 +80,14 @@ FAMILY = {"ipv4": "AF_INET", "ipv6": "AF_INET6"}
 
 
 def cable(
-    host: Host, neighbour: Host, interface: str = "eth0", own: Mapping[str, str] = OWN, there: Mapping[str, str] = NEIGHBOUR
+    host: Host, neighbour: Host, interface: str = "eth0", own: Mapping[str, str] | None = None, there: Mapping[str, str] | None = None
 ) -> None:
     """Connect two hosts: an interface of `host`, and wire0 of its neighbour."""
     with neighbour.start("sleep", "600") as inside:
         host.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "wire0")
         host.run("ip", "link", "set", "wire0", "netns", str(inside.pid))
         inside.kill()
-    for member, name, addresses in ((host, interface, own), (neighbour, "wire0", there)):
+    for member, name, addresses in ((host, interface, own or OWN), (neighbour, "wire0", there or NEIGHBOUR)):
         member.run("ip", "address", "add", addresses["ipv4"] + "/24", "dev", name)
         member.run("ip", "address", "add", addresses["ipv6"] + "/64", "dev", name, "nodad")
         member.run("ip", "link", "set", name, "up")
@@ -145,5 +145,3 @@ def flush_neighbours(*hosts: Host) -> None:
     """Forget who has which address on the wire, as time would."""
     for host in hosts:
         host.run("ip", "neighbour", "flush", "all")
-
-

@@ -85,5 +85,13 @@ def test_rules_are_shown_or_refused_in_words() -> None:
         firewall_rules({"services": {"web": {}}})
 
 
+@pytest.mark.parametrize(("profile", "ssh"), [("server", True), ("workstation", False), ("nat_router", True)])
+def test_each_profile_can_be_looked_at(profile: str, ssh: bool) -> None:
+    shown = firewall_rules({"outbound": {"policy": "drop"}, "redirects": {"web": {"port": 80, "to_port": 8080}}}, profile=profile)
+    assert ('"firewall_services.ssh"' in shown) is ssh
+    assert ":OUTPUT DROP [0:0]\n" in shown
+    assert [line for line in shown.splitlines() if line.startswith("*")] == ["*nat", "*filter"]
+
+
 def test_every_filter_is_there() -> None:
     assert set(FilterModule().filters()) == {"firewall_lockout", "firewall_policy", "firewall_rules"}

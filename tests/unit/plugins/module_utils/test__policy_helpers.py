@@ -104,4 +104,4 @@ def test_the_helper_of_a_service_is_refused(given: object, service: str, protoco
 def test_what_helps_a_well_known_service_reads_one_of_its_ports(service: str) -> None:
     helped = {(item.protocol, item.port) for item in HELPERS[SERVICE_HELPERS[service]]}
     ports = {(protocol, port) for protocol, ranges in WELL_KNOWN[service].items() for port in ranges or ()}
-    assert helped & ports or service == "samba"
+    assert helped & ports

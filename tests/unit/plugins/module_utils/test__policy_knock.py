@@ -41,6 +41,17 @@ def test_a_service_behind_knocks_is_open_to_who_is_in_the_last_list() -> None:
     ]
 
 
+def test_each_family_has_lists_of_its_own() -> None:
+    """The kernel tells lists apart by name alone: one for both would compare IPv6 addresses under the mask of IPv4."""
+    service = {"knock": ["udp/1001", "udp/1002", "udp/1003"], "rate_limit": {}}
+    tables = compile_policy("server", {"services": {"ssh": service}}).tables
+    texts = [rule for chain in tables["filter"].values() for rule in chain["rules"] if "-m recent" in rule]
+    names = [{name for rule in texts if rule.startswith(family) for name in re.findall(r"--name (\S+)", rule)} for family in ("-4 ", "-6 ")]
+    assert names[0] == {f"palisade-ssh-{kind}" for kind in ("knock1", "knock2", "open", "rate")}
+    assert names[1] == {f"{name}-6" for name in names[0]}
+    assert all(rule.startswith(("-4 ", "-6 ")) for rule in texts)
+
+
 def test_knocks_are_followed_behind_every_service() -> None:
     services = {"ssh": {"knock": ["udp/1001", "udp/1002"]}, "zzz": {"ports": 80}, "refused": {"ports": 81, "action": "reject"}}
     rules = compile_policy("server", {"services": services, "quiet": {"noise": {"ports": {"udp": 1001}}}}).tables["filter"]["INPUT"]["rules"]

@@ -66,7 +66,7 @@ def rules(name: str, entry: Any, **other: Any) -> list[str]:
         ("ping", {"ports": 80}, [f"-p tcp -m tcp --dport 80 {SYN} -j ACCEPT"]),
         ("probe", {"icmp_types": "timestamp-request"}, ["-4 -p icmp -m icmp --icmp-type 13 -j ACCEPT"]),
         ("probe", {"icmp_types": "all"}, ["-4 -p icmp -j ACCEPT", "-6 -p ipv6-icmp -j ACCEPT"]),
-        ("samba_browsing", {}, ["-p udp -m udp --sport 138 --dport 1024:65535 -j ACCEPT"]),
+        ("samba_browsing", {}, ["-p udp -m udp --sport 138 --dport 1025:65535 -j ACCEPT"]),
         ("app", {"state": "absent"}, []),
         ("app", {"ports": 80, "state": "absent"}, []),
     ],
