@@ -15,11 +15,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from .support.host import FAMILIES, Host
-from .support.policies import MANAGER, VARIABLES, Policy, policies
+from .support.policies import MANAGER, ROUTER, VARIABLES, Policy, policies
 from .support.save_text import rules, sections
 
 #: What a policy of each profile may say. A variable that takes effect in one profile alone has its strategy there.
-PROFILES: dict[str, dict[str, st.SearchStrategy[Any]]] = {"server": VARIABLES, "workstation": VARIABLES}
+PROFILES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "nat_router": {**VARIABLES, **ROUTER},
+    "server": VARIABLES,
+    "workstation": VARIABLES,
+}
 
 #: Examples for each backend. Loading takes some 0.1 s; two runs of the module and a proof take some 2 s.
 LOADED, PROVED = 40, 6
@@ -112,10 +116,16 @@ STRICT: Policy = {
     "outbound": {"policy": "reject"},
     "services": {"bad": {"ports": "1-65535", "from": [*MANAGER.values(), "192.0.2.0/24"], "action": "drop"}},
 }
+#: A router whose LAN is that interface, and that serves one other host there.
+ONLY_A_STRANGER: Policy = {
+    "lan": {"home": {"interfaces": "eth0"}},
+    "mac_acl": {"home": {"stranger": {"mac": "02:00:5e:00:53:99", "address": ["192.0.2.99", "2001:db8::99"]}}},
+}
 
 
 @settings(same_host, max_examples=PROVED)
 @example(case=("server", STRICT))
+@example(case=("nat_router", {**STRICT, **ONLY_A_STRANGER}))
 @given(CASES)
 def test_any_policy_is_unchanged_the_second_time_and_cuts_off_nobody_who_must_not_be(host: Host, case: tuple[str, Policy]) -> None:
     profile, policy = case

@@ -144,6 +144,50 @@ VARIABLES: dict[str, st.SearchStrategy[Any]] = {
     "trusted": st.dictionaries(st.sampled_from(["laptop", "hosts-of-the-office"]), TRUSTED, min_size=1, max_size=2),
 }
 
+LAN_HOSTS = st.fixed_dictionaries({"mac": MACS}, optional={"address": SOURCES})
+LANS = st.fixed_dictionaries(
+    {"home": st.fixed_dictionaries(
+        {"interfaces": st.sampled_from(["eth0", ["eth0", "lan+"]])},
+        optional={
+            "networks": st.sampled_from([["192.168.0.0/24"], ["10.0.0.0/8", "fd00::/64"]]),
+            "trust": st.booleans(),
+            "internet": st.booleans(),
+            "to": st.sampled_from(["home", ["guest"], ["guest", "home"]]),
+            "services": st.dictionaries(st.sampled_from(["ssh", "dns", "dhcp_server"]), WELL_KNOWN, max_size=2),
+        },
+    ), "guest": st.fixed_dictionaries({"interfaces": st.just("guest0")}, optional={"networks": st.just("192.168.9.0/24")})},
+)
+FORWARDS = st.one_of(
+    st.fixed_dictionaries(
+        {"port": st.sampled_from([4000, "4000-4010", [4000, 4001, "4005-4007"]]), "to": st.sampled_from(["192.168.0.2", "10.0.0.7"])},
+        optional={
+            "to_port": st.integers(1, 65535),
+            "protocols": st.sampled_from(["udp", ["tcp", "udp"], "sctp"]),
+            "from": st.sampled_from([["192.0.2.7"], ["10.1.0.0/16", "192.0.2.10-192.0.2.20"]]),
+            "wan": st.just("dsl"),
+            "hairpin": st.booleans(),
+        },
+    ),
+    st.fixed_dictionaries(
+        {"to": st.sampled_from(["2001:db8:7::7", "2001:db8:7::/64", "::7/::ffff:ffff:ffff:ffff"])},
+        optional={
+            "port": st.sampled_from([443, [80, 443]]),
+            "protocols": st.sampled_from(["udp", ["tcp", "udp"]]),
+            "from": st.sampled_from([["2001:db8:1::/48"], ["2001:db8::5", "2001:db8::a-2001:db8::f"]]),
+        },
+    ),
+)
+#: Variables that have an effect on a router alone.
+ROUTER: dict[str, st.SearchStrategy[Any]] = {
+    "lan": LANS,
+    "wan": st.sampled_from([{"dsl": {"interfaces": "ppp0"}}, {"dsl": {"interfaces": ["ppp+", "wan0"]}, "fibre": {"interfaces": "wan1"}}]),
+    "masquerade": st.fixed_dictionaries({}, optional={"ipv4": st.booleans(), "ipv6": st.booleans()}),
+    "snat": st.just({"dsl": {"to": ["203.0.113.5-203.0.113.6", "2001:db8:113::5"]}}),
+    "forwards": st.dictionaries(st.sampled_from(["web", "a_forward_with-a_long_name"]), FORWARDS, min_size=1, max_size=2),
+    "mac_acl": st.fixed_dictionaries({"home": st.dictionaries(st.sampled_from(["nas", "tv"]), LAN_HOSTS, min_size=1)}),
+    "mss_clamp": st.booleans(),
+}
+
 
 def is_valid(profile: str, policy: Policy) -> bool:
     """Tell whether the compiler takes it: entries drawn at random may contradict each other."""
