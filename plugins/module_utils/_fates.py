@@ -65,6 +65,11 @@ def _answers(host: RigHost, flows: Sequence[Flow], tables: Mapping[str, Tables],
 def _concluded(flow: Flow, number: int, before: Tables, sight: Sight) -> Mapping[str, Any]:
     """One packet that nothing can be said of shall not take the others' answers with it."""
     try:
-        return conclude(flow, number, before, sight)
+        answer = conclude(flow, number, before, sight)
     except PalisadeError as error:
         return {'reason': str(error)}
+    # Each question has a source port of its own, which says nothing where nat kept it.
+    kept = ':%d' % flow.source_port
+    if str(answer.get('rewritten_source', '')).endswith(kept):
+        answer['rewritten_source'] = answer['rewritten_source'][:-len(kept)]
+    return answer

@@ -101,3 +101,32 @@ def test_many_rules_cost_a_bounded_number_of_packets(networked: Host) -> None:
     text, = [entry["prepared"] for entry in result.data["diff"] if entry["before_header"] == "traffic (live)"]
     asked = int(text.split(" of ")[1].split()[0])
     assert 16 <= asked <= 120
+
+
+ROUTER: dict[str, Any] = {
+    "services": {"https": {}}, "lan": {"home": {"interfaces": ["lan0"], "networks": ["10.1.0.0/24"]}}, "wan": {"line": {"interfaces": ["eth0"]}},
+    "forwards": {"web": {"port": 8080, "to": "10.1.0.9", "to_port": 80}},
+}
+
+
+def test_a_move_between_profiles_tells_what_their_difference_is(networked: Host) -> None:
+    """Server, workstation, router and back with the same variables: ssh, forwarding and nat are what the profiles differ in."""
+    networked.run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    steps = {}
+    networked.apply(tables=compile_policy("server", ROUTER).tables, families=["ipv4"])
+    for profile in ("workstation", "nat_router", "server"):
+        steps[profile] = told(networked.apply(tables=compile_policy(profile, ROUTER).tables, families=["ipv4"], verdict_diff=True))
+    assert set(steps["workstation"]) == {
+        "tcp 22 from any on eth0 (ipv4): accept → drop, by the policy of INPUT",
+        "tcp 22 from a neighbour on lan0 (ipv4): accept → drop, by the policy of INPUT",
+    }
+    opened = steps["nat_router"]
+    assert not any(line.startswith("tcp 22 from any on eth0") for line in opened)
+    assert any(line.startswith("tcp 22 from a neighbour on lan0 (ipv4): drop → accept, by ") for line in opened)
+    out = "tcp to any other port from a neighbour on lan0 out by eth0 (ipv4)"
+    assert any(line.startswith(f"{out}: drop → accept (from 192.0.2.10), by palisade-FORWARD ") for line in opened)
+    assert any(line.startswith("tcp 8080 from any on eth0 (ipv4): drop → accept (to 10.1.0.9:80), by ") for line in opened), opened
+    closed = steps["server"]
+    assert any(line.startswith("tcp 22 from any on eth0 (ipv4): drop → accept, by palisade-INPUT ") for line in closed)
+    assert f"{out}: accept (from 192.0.2.10) → drop, by the policy of FORWARD" in closed
+    assert any(line.startswith("tcp 8080 from any on eth0 (ipv4): accept (to 10.1.0.9:80) → drop") for line in closed), closed
