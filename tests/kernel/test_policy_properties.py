@@ -15,19 +15,23 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from .support.host import FAMILIES, Host
-from .support.policies import MANAGER, VARIABLES, Policy, policies
+from .support.policies import MANAGER, ROUTER, ROUTER_ALWAYS, VARIABLES, Policy, policies
 from .support.save_text import rules, sections
 
-#: What a policy of each profile may say. A variable that takes effect in one profile alone has its strategy there.
-PROFILES: dict[str, dict[str, st.SearchStrategy[Any]]] = {"server": VARIABLES, "workstation": VARIABLES}
+#: Valid policies of each profile.
+PROFILES: dict[str, st.SearchStrategy[Policy]] = {
+    "nat_router": policies("nat_router", {**VARIABLES, **ROUTER}, ROUTER_ALWAYS),
+    "server": policies("server", VARIABLES),
+    "workstation": policies("workstation", VARIABLES),
+}
 
 #: Examples for each backend. Loading takes some 0.1 s; two runs of the module and a proof take some 2 s.
-LOADED, PROVED = 40, 6
+LOADED, PROVED = 50, 8
 ICMP = {"ipv4": "icmp", "ipv6": "ipv6-icmp"}
 OWN = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}
 LOOP = {"ipv4": "127.0.0.1", "ipv6": "::1"}
 
-CASES = st.sampled_from(sorted(PROFILES)).flatmap(lambda profile: st.tuples(st.just(profile), policies(profile, PROFILES[profile])))
+CASES = st.sampled_from(sorted(PROFILES)).flatmap(lambda profile: st.tuples(st.just(profile), PROFILES[profile]))
 same_host = settings(
     deadline=None,
     database=None,

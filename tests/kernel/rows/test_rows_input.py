@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Union
 
 import pytest
@@ -13,6 +13,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy import 
 
 from ..support.host import FAMILIES, Host
 from ..support.save_text import policies, rules
+from ..support.wire import OWN, ask, cable, connect, listening
 
 ICMP = {"ipv4": "icmp", "ipv6": "ipv6-icmp"}
 #: The host's interfaces and addresses; `wan0` has the default route.
@@ -391,6 +392,34 @@ def test_row_2_14_own_networks_in_place_of_the_usual_ones(server: Host) -> None:
     )
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_2_14_a_router_forwards_nothing_spoofed_and_its_noise_is_quiet(server: Host, family: str) -> None:
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        server.run("sysctl", "-qw", f"{key}=1")
+    apply(
+        server,
+        "nat_router",
+        lan={"home": {"interfaces": "eth0", "networks": NETWORK}},
+        wan={"internet": {"interfaces": "wan0"}},
+        forwards={"web": {"port": 80, "to": NEAR["ipv4"]}, "web6": {"port": 80, "to": NEAR["ipv6"]}},
+        antispoof={"interfaces": ["wan0"]},
+        quiet={"netbios": {"ports": {"udp": 137}}},
+        logging={"invalid": True},
+    )
+    # Over IPv4 the port of the router is forwarded, over IPv6 the host itself is reached.
+    entrance = {"ipv4": LINKS["wan0"]["ipv4"].partition("/")[0], "ipv6": NEAR["ipv6"]}[family]
+    through = {"hook": "forward", "in_interface": "wan0", "out_interface": "eth0", "source": FAR[family], "destination": NEAR[family], "port": 80}
+    wanted = {**through, "destination": entrance}
+    check(
+        server,
+        (wanted, "accept"),
+        *(({**wanted, "source": source}, "drop") for source in SPOOFED[family][1:3]),
+        ({**through, "port": 137, **UDP}, "drop"),
+        ({**through, "port": 138, **UDP}, "drop+log"),
+        ({**through, "flags": "SYN,FIN"}, "drop+log"),
+    )
+
+
 def test_row_2_15_answers_of_dhcp_servers(server: Host) -> None:
     answers = [
         far("ipv4", source_port=67, port=68, **UDP),
@@ -511,6 +540,45 @@ def test_row_3_7_knocking_logging_and_a_rate_together(server: Host, family: str)
     check(server, (ssh, "drop+log"), [*sequence, (ssh, "accept+log"), (ssh, "accept+log"), (ssh, "drop+log")])
     prefixes = [line.split('--log-prefix "')[1].split('"')[0] for line in rules(server.save(family), chain="palisade-new-ssh") if "-j LOG" in line]
     assert prefixes == ["palisade ssh accept: ", "palisade ssh drop: "]
+
+
+@pytest.fixture
+def neighbour(new_host: Callable[[], Host], host: Host) -> Host:
+    """Make a neighbour on a cable, which has two addresses that a mistake could take for one."""
+    there = new_host()
+    cable(host, there)
+    there.run("ip", "address", "add", f"{NEXT['ipv4']}/24", "dev", "wire0")
+    there.run("ip", "address", "add", f"{NEXT['ipv6']}/64", "dev", "wire0", "nodad")
+    return there
+
+
+def speak_as(neighbour: Host, family: str, source: str) -> None:
+    # The kernel's own route, which says no source, has the metric 0 over IPv4 and 256 over IPv6.
+    network, metric = {"ipv4": ("192.0.2.0/24", "0"), "ipv6": ("2001:db8::/64", "1")}[family]
+    neighbour.run("ip", f"-{family[-1]}", "route", "replace", network, "dev", "wire0", "metric", metric, "src", source)
+
+
+# On a real host both families' rules are there at once, which a proof of one flow does not have: lists of addresses are the kernel's.
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_3_5_who_has_not_knocked_does_not_get_in_by_a_neighbours_knocks(host: Host, neighbour: Host, family: str) -> None:
+    apply(host, services={"ssh": {"knock": KNOCKS}})
+    with listening(host, 22):
+        speak_as(neighbour, family, NEAR[family])
+        for port in (12345, 23456, 34567):
+            ask(neighbour, family, OWN[family], port)
+        speak_as(neighbour, family, NEXT[family])
+        assert connect(neighbour, OWN[family], 22) == "silence"
+        speak_as(neighbour, family, NEAR[family])
+        assert connect(neighbour, OWN[family], 22) == "accepted"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_row_1_6_each_address_has_its_own_count(host: Host, neighbour: Host, family: str) -> None:
+    apply(host, services={"ssh": {"rate_limit": {"hits": 1}}})
+    with listening(host, 22):
+        for source in (NEAR[family], NEXT[family]):
+            speak_as(neighbour, family, source)
+            assert [connect(neighbour, OWN[family], 22) for _time in range(2)] == ["accepted", "silence"]
 
 
 # 004: a server

@@ -4,6 +4,8 @@
 """The rows of the source documents that are about a router, and what it does beyond them: each packet is sent, on both backends."""
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -477,3 +479,55 @@ def test_segments_are_kept_as_small_as_the_path_needs(router: Host, family: str)
     assert [rule.split()[2:4] for rule in clamped()] == [["-o", "wan0"], ["-i", "wan0"]]
     apply(router, lan=LAN, wan=WAN, mss_clamp=False)
     assert clamped() == []
+
+
+SEGMENTS = """
+import socket, sys
+with socket.create_server(("", 443), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+    print("ready", flush=True)
+    while True:
+        with server.accept()[0] as connection:
+            connection.sendall(b"%d" % connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+"""
+OPEN = """
+import socket
+with socket.create_connection(("{to}", 443), 5) as connection:
+    print(connection.recv(100).decode(), connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG))
+"""
+
+
+def plug(host: Host, name: str, there: Host, name_there: str) -> None:
+    """Lay a cable from one host to another."""
+    with there.start("sleep", "600") as process:
+        host.run("ip", "link", "add", name, "type", "veth", "peer", "name", name_there, "netns", str(process.pid))
+        process.kill()
+    for member, interface in ((host, name), (there, name_there)):
+        member.run("ip", "link", "set", interface, "up")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_two_ends_of_a_connection_agree_on_small_segments(new_host: Callable[[], Host], family: str) -> None:
+    """The WAN takes 1400 bytes, and neither end can know: each has 1500 on its own wire."""
+    client, host, server = new_host(), new_host(), new_host()
+    plug(host, "lan0", client, "eth0")
+    plug(host, "wan0", server, "eth0")
+    length = {"ipv4": "24", "ipv6": "64"}[family]
+    for member, link, address in ((client, "eth0", THERE["lan0"]), (host, "lan0", None), (host, "wan0", None), (server, "eth0", THERE["wan0"])):
+        text = f"{address[family]}/{length}" if address else LINKS[link][family]
+        member.run("ip", "address", "add", text, "dev", link, *(["nodad"] if family == "ipv6" else []))
+    for member, gateway in ((client, "lan0"), (server, "wan0")):
+        member.run("ip", f"-{family[-1]}", "route", "add", "default", "via", own(family, gateway))
+    host.run("ip", "link", "set", "wan0", "mtu", "1400")
+    for key in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        host.run("sysctl", "-qw", f"{key}=1")
+    # Segments are smaller than what is announced by the option for times, which each of them carries.
+    largest = 1400 - {"ipv4": 40, "ipv6": 60}[family] - 12
+    with server.start(sys.executable, "-c", SEGMENTS) as listening:
+        assert listening.stdout is not None
+        assert listening.stdout.readline() == "ready\n"
+        found = []
+        for clamp in (True, False):
+            apply(host, lan=LAN, wan=WAN, mss_clamp=clamp)
+            found.append(client.run(sys.executable, "-c", OPEN.format(to=THERE["wan0"][family])).stdout.split())
+        listening.kill()
+    assert found == [[str(largest)] * 2, [str(largest + 100)] * 2]

@@ -8,6 +8,8 @@ A new variable gets its strategy in VARIABLES, or, where it takes effect in one 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
@@ -144,6 +146,49 @@ VARIABLES: dict[str, st.SearchStrategy[Any]] = {
     "trusted": st.dictionaries(st.sampled_from(["laptop", "hosts-of-the-office"]), TRUSTED, min_size=1, max_size=2),
 }
 
+LAN = st.fixed_dictionaries(
+    {
+        "home": st.fixed_dictionaries(
+            {"interfaces": st.just("lan0"), "networks": st.just(["192.168.0.0/24", "2001:db8:1:1::/64"])},
+            optional={
+                "trust": st.booleans(),
+                "internet": st.booleans(),
+                "services": st.dictionaries(st.sampled_from(["ssh", "dns", "samba"]), WELL_KNOWN, max_size=2),
+            },
+        )
+    },
+    optional={
+        "guest": st.fixed_dictionaries(
+            {"interfaces": st.sampled_from(["guest0", ["guest0", "guest1"]]), "networks": st.just(["192.168.9.0/24"])},
+            optional={"to": st.just(["home"]), "services": st.dictionaries(st.just("app"), ACCEPTED, max_size=1)},
+        )
+    },
+)
+FORWARD = st.one_of(
+    st.fixed_dictionaries(
+        {"port": st.sampled_from([8080, "9000-9010"]), "to": st.just("192.168.0.2")},
+        optional={"protocols": st.sampled_from(["tcp", ["tcp", "udp"]]), "from": st.just(["203.0.113.0/24"]), "hairpin": st.booleans()},
+    ),
+    st.fixed_dictionaries(
+        {"to": st.sampled_from(["2001:db8:1:1::2", "2001:db8:1:1::/64", "::10/::ffff:ffff:ffff:ffff"])}, optional={"port": st.just(443)}
+    ),
+)
+#: Variables that take effect in the profile nat_router alone. The interfaces of the flows that must pass are no LAN with a list of hosts.
+ROUTER: dict[str, st.SearchStrategy[Any]] = {
+    "forwards": st.dictionaries(st.sampled_from(["web", "game"]), FORWARD, max_size=2),
+    "mac_acl": st.fixed_dictionaries(
+        {"home": st.fixed_dictionaries({"tablet": st.fixed_dictionaries({"mac": MACS}, optional={"address": st.just("192.168.0.50")})})}
+    ),
+    "masquerade": st.fixed_dictionaries({}, optional={"ipv4": st.booleans(), "ipv6": st.booleans()}),
+    "mss_clamp": st.booleans(),
+    "snat": st.fixed_dictionaries({"internet": st.fixed_dictionaries({"to": st.sampled_from(["203.0.113.5", ["203.0.113.5", "2001:db8::5"]])})}),
+}
+#: Those that nearly all of the others need.
+ROUTER_ALWAYS: dict[str, st.SearchStrategy[Any]] = {
+    "lan": LAN,
+    "wan": st.fixed_dictionaries({"internet": st.just({"interfaces": "wan0"})}, optional={"second": st.just({"interfaces": "wan1"})}),
+}
+
 
 def is_valid(profile: str, policy: Policy) -> bool:
     """Tell whether the compiler takes it: entries drawn at random may contradict each other."""
@@ -154,12 +199,14 @@ def is_valid(profile: str, policy: Policy) -> bool:
     return True
 
 
-def policies(profile: str, variables: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[Policy]:
-    """Draw valid policies of a profile that say something about some of these variables. Each has its management."""
+def policies(
+    profile: str, variables: dict[str, st.SearchStrategy[Any]], always: Mapping[str, st.SearchStrategy[Any]] = MappingProxyType({})
+) -> st.SearchStrategy[Policy]:
+    """Draw valid policies of a profile that say something about some of `variables` and all of `always`. Each has its management."""
 
     def management(policy: Policy, port: int) -> Policy:
         sources = [MANAGER[family] for family in policy.get("families", MANAGER)]
         return {**policy, "management": {"from": sources, "port": port}}
 
-    drawn = st.builds(management, st.fixed_dictionaries({}, optional=variables), st.sampled_from(MANAGEMENT_PORTS))
+    drawn = st.builds(management, st.fixed_dictionaries(dict(always), optional=variables), st.sampled_from(MANAGEMENT_PORTS))
     return drawn.filter(lambda policy: is_valid(profile, policy))

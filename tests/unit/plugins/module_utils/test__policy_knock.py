@@ -81,7 +81,7 @@ def test_sources_of_one_family_need_the_lists_of_one_family() -> None:
     tables = compile_policy("server", {"services": {"ssh": {"from": "2001:db8::/32", "rate_limit": {"exempt": "10.0.0.1"}}}}).tables
     rules = tables["filter"]["new-ssh"]["rules"]
     assert [rule[:2] for rule in rules] == ["-6"] * 3
-    assert M6 in rules[-1]
+    assert f"--name palisade-ssh-rate-6 {M6} " in rules[-1]
 
 
 @pytest.mark.parametrize(

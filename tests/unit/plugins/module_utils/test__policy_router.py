@@ -21,6 +21,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access 
 )
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import read_variables
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 LAN: dict[str, Any] = {"home": {"interfaces": "lan0", "networks": "192.168.0.0/24"}}
 WAN: dict[str, Any] = {"dsl": {"interfaces": "ppp0"}}
@@ -364,6 +366,36 @@ def test_groups_and_hosts_each_say_their_part() -> None:
     assert lan.interfaces == ("lan0",)
     assert [network.text for network in lan.networks] == ["192.168.0.0/24"]
     assert [member.name for member in read_policy("nat_router", read.policy).mac_acl] == ["nas", "tv"]
+
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.floats()
+DICTIONARIES = st.dictionaries(st.text(max_size=5) | st.integers(), SCALARS, max_size=2)
+JUNK: st.SearchStrategy[Any] = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), DICTIONARIES)
+LIKELY = st.sampled_from(
+    [80, "80-90", ["tcp"], "192.168.0.2", ["::1", "10.0.0.0/8"], "::1/::ffff", "/::", "lan0", "home", ["dsl", "home"], "absent", "02:00:5e:00:53:01"]
+)
+LAN_KEYS = ["interfaces", "networks", "trust", "services", "internet", "to", "state"]
+KEYS = [*LAN_KEYS, "port", "protocols", "to_port", "from", "wan", "hairpin", "mac", "address"]
+ENTRY = st.dictionaries(st.sampled_from(KEYS), LIKELY | JUNK, max_size=4)
+NAMED = st.dictionaries(st.sampled_from(["home", "dsl", "a b"]), ENTRY | JUNK, max_size=2)
+VARIABLES = st.sampled_from(["lan", "wan", "snat", "forwards", "mac_acl", "masquerade", "mss_clamp"])
+
+
+def refusal(policy: dict[str, Any]) -> str:
+    """Return the sentence that refuses the policy, or nothing for one that compiles to rules of one line each."""
+    try:
+        tables = compile_policy("nat_router", policy).tables
+    except PalisadeError as error:
+        return str(error)
+    assert all(rule.isprintable() for chains in tables.values() for chain in chains.values() for rule in chain["rules"])
+    return ""
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.dictionaries(VARIABLES, NAMED | ENTRY | JUNK, max_size=3), st.booleans())
+def test_junk_is_refused_in_words_or_makes_rules_of_one_line(variables: dict[str, Any], over: bool) -> None:
+    message = refusal({**ROUTER, **variables} if over else variables)
+    assert not message or message.startswith("firewall_")
 
 
 # Access
