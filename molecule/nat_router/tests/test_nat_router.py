@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What goes through the routers and what does not, as the hosts on both sides meet it. The numbers in the names are rows of the source documents, as in tests/kernel/rows."""
+"""What goes through the routers and what does not, as the hosts on both sides meet it, by rows of the source documents (as in tests/kernel/rows)."""
 
 from __future__ import annotations
 
