@@ -95,7 +95,7 @@ def test_row_2_3_and_4_1_a_known_state_whatever_was_there(host: Host) -> None:
         "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j MARK --set-mark 1\nCOMMIT\n")
     for family in FAMILIES:
         host.restore(leftovers, "--counters", family=family)
-    emptied = {"nat": {"PREROUTING": []}, "mangle": {"PREROUTING": []}}
+    emptied: dict[str, Any] = {"nat": {"PREROUTING": []}, "mangle": {"PREROUTING": []}}
     host.apply(tables={**compiled(), **emptied}, scope="tables")
     for family in FAMILIES:
         text = host.save(family)
