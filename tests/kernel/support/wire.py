@@ -88,6 +88,8 @@ def cable(
         host.run("ip", "link", "set", "wire0", "netns", str(inside.pid))
         inside.kill()
     for member, name, addresses in ((host, interface, own or OWN), (neighbour, "wire0", there or NEIGHBOUR)):
+        # A router asks for its neighbours from its link-local address, and would wait until nobody else has shown up with it.
+        member.run("sysctl", "-qw", f"net.ipv6.conf.{name}.accept_dad=0")
         member.run("ip", "address", "add", addresses["ipv4"] + "/24", "dev", name)
         member.run("ip", "address", "add", addresses["ipv6"] + "/64", "dev", name, "nodad")
         member.run("ip", "link", "set", name, "up")
