@@ -18,6 +18,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access 
     read_ssh_connection,
     unsure,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_kernel import kernel_sysctls
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import (
@@ -39,6 +40,12 @@ CLOSED_TO_CLIENT = (
     "or set `firewall_allow_lockout: true` if that is meant."
 )
 
+#: What firewall_policy returns beside the problem where there is one.
+NOTHING: Mapping[str, Any] = {
+    "access": "", "beside": [], "modules": [], "persist": False, "policy": {}, "profile": "",
+    "sysctl": {"interfaces": {}, "profile": "", "settings": {}},
+}
+
 
 def firewall_policy(variables: Mapping[str, Any], connection: str = "local", port: Any = 22) -> dict[str, Any]:
     """Read the variables of one host. What is wrong with them is in `problem`, as one sentence for the operator."""
@@ -47,15 +54,18 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
         policy = management_port(given.policy, port)
         read = read_policy(given.profile, policy)  # type: ignore[arg-type]
         reached = access(read, int(port)) if connection.rpartition(".")[2] in SSH_CONNECTIONS else ""
+        sysctls = kernel_sysctls(read, given.sysctl, given.sysctl_interfaces)
     except PalisadeError as error:
-        return {"access": "", "beside": [], "persist": False, "policy": {}, "problem": str(error), "profile": ""}
+        return {**NOTHING, "problem": str(error)}
     return {
         "access": reached,
         "beside": list(given.beside),
+        "modules": [{"name": name, **entry} for name, entry in given.modules.items()],
         "persist": given.persist,
         "policy": policy,
         "problem": "",
         "profile": given.profile,
+        "sysctl": sysctls,
     }
 
 
