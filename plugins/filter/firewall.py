@@ -18,7 +18,7 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access 
     read_ssh_connection,
     unsure,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_kernel import kernel_sysctls
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_kernel import SYSCTL_PROFILES, kernel_settings
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import (
@@ -54,7 +54,11 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
         policy = management_port(given.policy, port)
         read = read_policy(given.profile, policy)  # type: ignore[arg-type]
         reached = access(read, int(port)) if connection.rpartition(".")[2] in SSH_CONNECTIONS else ""
-        sysctls = kernel_sysctls(read, given.sysctl, given.sysctl_interfaces)
+        sysctls = {
+            "interfaces": given.sysctl_interfaces,
+            "profile": SYSCTL_PROFILES[read.profile],
+            "settings": kernel_settings(read, given.sysctl),
+        }
     except PalisadeError as error:
         return {**NOTHING, "problem": str(error)}
     return {
