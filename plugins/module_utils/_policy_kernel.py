@@ -22,7 +22,8 @@ DYNAMIC_ADDRESS = "net.ipv4.ip_dynaddr"
 
 def kernel_settings(policy: Policy, settings: Mapping[str, Any]) -> dict[str, Any]:
     """The option `settings` of sysctl_hardening for `policy`, with the user's `settings` over what it says by itself."""
-    return {**_router_settings(policy), **settings}
+    said = {key.replace("/", ".").replace(".*.", ".all.") for key in settings}
+    return {**{key: value for key, value in _router_settings(policy).items() if key not in said}, **settings}
 
 
 def _router_settings(policy: Policy) -> dict[str, Any]:

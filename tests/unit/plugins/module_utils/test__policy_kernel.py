@@ -59,3 +59,9 @@ def test_a_router_of_ipv4_alone_leaves_ipv6_alone() -> None:
 def test_the_user_has_the_last_word() -> None:
     settings = {"net.ipv4.ip_dynaddr": None, "net.ipv4.tcp_ecn": 0}
     assert asked(settings=settings, **HOME) == settings
+
+
+@pytest.mark.parametrize("key", ["net.ipv4.conf.*.rp_filter", "net/ipv4/conf/*/rp_filter", "net/ipv4/conf/all/rp_filter"])
+def test_in_whatever_spelling(key: str) -> None:
+    wan = {"line": {"interfaces": "ppp+"}}
+    assert asked(settings={key: 1}, wan=wan, lan=HOME["lan"], masquerade={"ipv4": False}) == {key: 1}
