@@ -134,7 +134,7 @@ def merged(items: Sequence[Tuple[str, Item]]) -> Dict[str, Item]:
         if first is None:
             found[name] = item
         elif item.required and first != replace(item, asked=first.asked):
-            raise PalisadeError('modules: %s is in the list twice and differently (%s and %s)' % (name, first.asked, item.asked))
+            raise PalisadeError('modules: %s is in the list twice and differently (%s and %s). Nothing has changed' % (name, first.asked, item.asked))
         elif first.state == item.state:
             found[name] = replace(first, reason=first.reason or item.reason)
     return found

@@ -324,7 +324,9 @@ def _text(head: str, lines: Sequence[str]) -> Optional[str]:
 
 
 def _plan_files(items: Mapping[str, Item], plan: ModulesPlan, facts: Facts) -> None:
-    wanted = wanted_files(items)
+    # At boot a name that nothing bears is a failure of systemd-modules-load: of what nobody has asked for by name there is to be none.
+    void = {report.name for report in plan.reports if report.state == 'missing' and not items[report.name].required}
+    wanted = wanted_files({name: item for name, item in items.items() if name not in void})
     plan.files = {path: text for path, text in wanted.items() if text != facts.own.get(path)}
     plan.blocked = [report.name for report in plan.reports if report.state == 'blocked' and not {SOFTDEP_FILE, MODPROBE_FILE}.isdisjoint(plan.files)]
     changed = {line for path in plan.files for line in _changed_lines(facts.own.get(path), wanted[path])}
