@@ -71,6 +71,7 @@ class RoleVariables:
     beside: tuple[str, ...] = ()
     modules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     sysctl: Mapping[str, Any] = field(default_factory=dict)
+    sysctl_compliance: str = "none"
     sysctl_interfaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -102,6 +103,7 @@ def read_variables(variables: Mapping[str, Any]) -> RoleVariables:
         beside=_beside(ours.get("beside"), PREFIX + "beside"),
         modules=modules,
         sysctl=_merge_flat(_parts(ours, _MERGED_FLAT)),
+        sysctl_compliance=ours.get("sysctl_compliance") or "none",
         sysctl_interfaces=interfaces,
     )
 

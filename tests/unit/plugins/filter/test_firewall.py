@@ -33,7 +33,7 @@ def test_a_policy_that_is_right() -> None:
         "policy": {"final": "drop", "management": {"port": 22}},
         "problem": "",
         "profile": "server",
-        "sysctl": {"interfaces": {}, "profile": "server", "settings": {}},
+        "sysctl": {"compliance": "none", "interfaces": {}, "profile": "server", "settings": {}},
     }
 
 
