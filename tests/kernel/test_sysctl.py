@@ -44,12 +44,15 @@ def machine() -> Iterator[Host]:
         yield host
 
 
-def in_effect(host: Host, family: str, leaf: str, member: str) -> str:
-    """What the kernel's own values come to on an interface."""
-    names = {name: f"net/{family}/conf/{name}/{leaf}" for name in ("all", member)}
-    forwarding = f"net/ipv4/conf/{member}/forwarding"
-    values = read(host, [*names.values(), forwarding])
-    return effective((family, leaf), values[names["all"]], values[names[member]], values[forwarding] == "1")
+def in_effect(host: Host, groups: set[tuple[str, str]], members: tuple[str, ...]) -> dict[tuple[str, str, str], str]:
+    """What the kernel's own values come to, by family, leaf and interface."""
+    keys = {f"net/{family}/conf/{name}/{leaf}" for family, leaf in groups | {("ipv4", "forwarding")} for name in ("all", *members)}
+    values = read(host, sorted(keys))
+    return {
+        (family, leaf, name): effective((family, leaf), values[f"net/{family}/conf/all/{leaf}"], values[f"net/{family}/conf/{name}/{leaf}"],
+                                        values[f"net/ipv4/conf/{name}/forwarding"] == "1")
+        for family, leaf in groups for name in members
+    }
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
@@ -60,12 +63,10 @@ def test_every_conf_key_of_a_profile_is_in_effect_everywhere_and_on_an_interface
     write(machine, BEGINNINGS[beginning])
     result = hardened(machine, profile=profile)
     machine.run("ip", "link", "add", LATER, "type", "veth")
-    for path, item in declare(profile, "none", {}, {}).items.items():
-        conf = conf_of(path)
-        if conf is None:
-            continue
-        for name in (*INTERFACES, LATER):
-            assert in_effect(machine, conf.family, conf.leaf, name) == item.value, (path, name)
+    wanted = {conf.group: item.value for path, item in declare(profile, "none", {}, {}).items.items() if (conf := conf_of(path))}
+    members = (*INTERFACES, LATER)
+    assert in_effect(machine, set(wanted), members) == {(*group, name): value for group, value in wanted.items() for name in members}
+    assert len(wanted) >= 10
     assert {entry["state"] for entry in result.data["keys"]} <= {"ok", "changed", "missing"}
     assert [key for key, entry in by_key(result).items() if entry["state"] == "missing"] == ["net.core.bpf_jit_harden"], "it is not in namespaces"
     # The later one brings its values along: nothing is left to do.
