@@ -121,7 +121,8 @@ class MemoryModules(ModulesHost):
 
     def parameters(self, name: str) -> Tuple[Dict[str, str], FrozenSet[str]]:
         there = name in self.in_sys or name in (self.loaded or ()) or (self.the_tree is not None and name in self.the_tree.built_in)
-        return dict(self.shown.get(name, {})) if there else {}, frozenset(parameter for module, parameter in self.free if module == name and there)
+        free = frozenset(parameter for module, parameter in self.free if module == name and there)
+        return dict(self.shown.get(name, {})) if there else {}, free
 
     def backend(self) -> str:
         return self.the_backend
