@@ -30,7 +30,7 @@ def test_the_rules_are_there_after_a_reboot(rebooted: vm.Machine, rules_before: 
 
 
 def test_the_unit_was_finished_before_the_first_interface_was_up(rebooted: vm.Machine) -> None:
-    assert "\nloaded /etc/palisade/palisade.rules of 2" in "\n" + rebooted.check(f"journalctl -q -b -o cat -u {UNIT}")
+    assert ": loaded /etc/palisade/palisade.rules of 2" in rebooted.check(f"journalctl -q -b -o cat -u {UNIT}")
     when = {}
     for unit in (UNIT, "network-pre.target", "systemd-networkd.service"):
         when[unit] = int(rebooted.check(f"systemctl show --property=ActiveEnterTimestampMonotonic --value {unit}"))
