@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``vm ACTION``, ``venv``.."""
+"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``vm ACTION``, ``venv``."""
 
 from __future__ import annotations
 
