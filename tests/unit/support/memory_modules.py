@@ -139,7 +139,8 @@ class MemoryModules(ModulesHost):
 
     def _install(self, name: str) -> Optional[ConfigLine]:
         """The install line that modprobe heeds: none for a module with soft dependencies."""
-        emptied = any(line.command == 'softdep' and line.is_about(name) and line.path.rpartition('/')[2] < 'modules.softdep' for line in self._lines())
+        first = [line for line in self._lines() if line.path.rpartition('/')[2] < 'modules.softdep']
+        emptied = any(line.command == 'softdep' and line.is_about(name) for line in first)
         if name in self.soft and not emptied:
             return None
         return next((line for line in self._lines() if line.command == 'install' and line.is_about(name)), None)
