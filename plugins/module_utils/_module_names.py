@@ -50,7 +50,7 @@ RENAMINGS: Sequence[Renaming] = (
                                                   'xt_TTL': 'xt_HL'}),
     Renaming('tos is in dscp, and the case counts: small letters match, capitals change', others={
         'ipt_tos': 'xt_dscp', 'ip6t_tos': 'xt_dscp', 'xt_tos': 'xt_dscp', 'ipt_TOS': 'xt_DSCP', 'ip6t_TOS': 'xt_DSCP', 'xt_TOS': 'xt_DSCP'}),
-    Renaming('the target is in the match of that name since 2.6.38', others={
+    Renaming('the target is in the match of that name since 2.6.35', others={
         prefix + name.upper(): 'xt_%s' % name for prefix in ('ipt_', 'ip6t_', 'xt_') for name in ('connmark', 'mark', 'set')}),
     Renaming('NOTRACK is in CT since 3.8', others={'ipt_NOTRACK': 'xt_CT', 'ip6t_NOTRACK': 'xt_CT', 'xt_NOTRACK': 'xt_CT'}),
     Renaming('the targets of NAT are in one module', ('ipt_', 'ip6t_', 'xt_'), 'xt_nat', ('DNAT', 'SNAT')),

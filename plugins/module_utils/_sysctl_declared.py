@@ -143,7 +143,7 @@ def adapted(declaration: Declaration, forwarders: Sequence[str], advertised: Abs
         item = items.get(path)
         if item and item.value == '0' and item.origin in BY_PROFILE_OR_CIS and forwarders:
             del items[path]
-            left[path] = '%s forwards here' % ' and '.join(forwarders)
+            left[path] = 'needed by %s' % ' and '.join(forwarders)
     item = items.get(ACCEPT_RA)
     if item is None or item.origin != 'profile':
         return Declaration(items, left)

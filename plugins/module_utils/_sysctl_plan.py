@@ -94,7 +94,8 @@ def make_plan(declaration: Declaration, facts: Facts, wish: Wish) -> SysctlPlan:
     old_text = facts.own or ''
     order = BootOrder(with_own(facts.files.boot, new_text))
     released = _released(wanted, raw, facts, wish)
-    values = {**{path: value for path, (value, _why) in released.items() if value is not None}, **raw} if wish.runtime else {}
+    given_back = {path: value for path, (value, _why) in released.items() if value is not None}
+    values = {**given_back, **raw, **_held(wanted, facts)} if wish.runtime else {}
     targets = [Target(path, values[path]) for path in sorted(values, key=place_of) if facts.has(path)]
     writes = [target for target in targets if target.path in facts.values and target.path not in facts.faults
               and not same_value(target.path, facts.values[target.path], target.value)]
@@ -147,6 +148,12 @@ def _raw_values(wanted: Declaration, facts: Facts) -> Dict[str, str]:
         if group.targets.everywhere is None:
             _check_alone(group, forwards, facts)
     return raw
+
+
+def _held(wanted: Declaration, facts: Facts) -> Dict[str, str]:
+    """Interfaces that are left alone keep their value, also where the kernel would copy a new default to them."""
+    paths = [conf_path(group.family, name, group.leaf) for group in groups_of(wanted) for name in sorted(group.left - {ALL, DEFAULT})]
+    return {path: facts.values[path] for path in paths if path in facts.values}
 
 
 def _forwarding(raw: Mapping[str, str], facts: Facts, members: Sequence[str]) -> Dict[str, bool]:
@@ -249,7 +256,7 @@ def _paths_of_old(facts: Facts) -> List[str]:
 def _given_back(path: str, others: BootOrder, facts: Facts) -> Tuple[Optional[str], str]:
     conf = conf_of(path)
     if conf is not None and conf.leaf == 'forwarding' and facts.forwarders:
-        return None, '%s forwards here' % ' and '.join(facts.forwarders)
+        return None, 'needed by %s' % ' and '.join(facts.forwarders)
     line = others.value_at_boot(path)
     if line is not None and line.value is not None:
         try:

@@ -49,7 +49,7 @@ options:
     default: {}
   interfaces:
     description:
-      - Interfaces and what they have otherwise, such as C({ppp0: {ipv4.rp_filter: 2}}). The others keep what is declared for all.
+      - Interfaces and what they have otherwise, such as ppp0 with C(ipv4.rp_filter) V(2). The others keep what is declared for all.
       - An interface need not be there yet. What is declared for it waits in the file.
       - V(null) leaves the interface's own value alone. What is in V(all) still counts for it.
     type: dict

@@ -63,8 +63,7 @@ def read(host: Host, paths: Iterable[str]) -> dict[str, str]:
 
 def write(host: Host, settings: Mapping[str, object]) -> None:
     """Write keys as a person would."""
-    for path, value in settings.items():
-        host.run("sh", "-c", f"echo '{value}' > /proc/sys/{path}")
+    host.run("sh", "-euc", "".join(f"echo '{value}' > /proc/sys/{path}\n" for path, value in settings.items()))
 
 
 def own_file(host: Host) -> str | None:

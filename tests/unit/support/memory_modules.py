@@ -121,7 +121,8 @@ class MemoryModules(ModulesHost):
 
     def parameters(self, name: str) -> Tuple[Dict[str, str], FrozenSet[str]]:
         there = name in self.in_sys or name in (self.loaded or ()) or (self.the_tree is not None and name in self.the_tree.built_in)
-        return dict(self.shown.get(name, {})) if there else {}, frozenset(parameter for module, parameter in self.free if module == name and there)
+        free = frozenset(parameter for module, parameter in self.free if module == name and there)
+        return dict(self.shown.get(name, {})) if there else {}, free
 
     def backend(self) -> str:
         return self.the_backend
@@ -138,7 +139,8 @@ class MemoryModules(ModulesHost):
 
     def _install(self, name: str) -> Optional[ConfigLine]:
         """The install line that modprobe heeds: none for a module with soft dependencies."""
-        emptied = any(line.command == 'softdep' and line.is_about(name) and line.path.rpartition('/')[2] < 'modules.softdep' for line in self._lines())
+        first = [line for line in self._lines() if line.path.rpartition('/')[2] < 'modules.softdep']
+        emptied = any(line.command == 'softdep' and line.is_about(name) for line in first)
         if name in self.soft and not emptied:
             return None
         return next((line for line in self._lines() if line.command == 'install' and line.is_about(name)), None)
