@@ -127,7 +127,7 @@ def test_all_of_it_and_away_again(host: Host, tmp_path: Path) -> None:
     done = play("--diff", changed=CHANGED).stdout
     lines = re.compile(r"^[-+][^-+].*$", re.MULTILINE)
     assert lines.findall(done) == lines.findall(foreseen)
-    assert "+net.ipv4.conf.*.log_martians" in done
+    assert "+-net.ipv4.conf.*.log_martians = 1\n" in done
     play(changed=0)
     play(changed=3, firewall_state="absent")
     assert sysctl(host, *keys) == before
