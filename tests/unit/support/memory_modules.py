@@ -35,8 +35,8 @@ class MemoryModules(ModulesHost):
     """A Debian 12 machine with nothing loaded.
 
     uses: what holds a module beside other modules. shown: parameters as /sys has them once it is there; free: those that can be written;
-    known: those that its file lists. made: what the kernel makes of a written value. files: every *.conf by path, ours too. soft: modules that have soft
-    dependencies. refused: what modprobe fails for. silent: what modprobe passes over with success. calls: every command.
+    known: those that its file lists. made: what the kernel makes of a written value. files: every *.conf by path, ours too. soft: modules
+    that have soft dependencies. refused: what modprobe fails for. silent: what modprobe passes over with success. calls: every command.
     """
 
     def __init__(self, tree: Optional[Tree] = None) -> None:
