@@ -133,9 +133,10 @@ class ModulesHost(HostFiles):
         return [same_name(name) for name in self._run(['modprobe', '-R', alias]).output.split()]
 
     def accepted(self, name: str) -> Optional[FrozenSet[str]]:
-        """All parameters of a module, None where that cannot be told."""
-        result = self._run(['modinfo', '-F', 'parm', name])
-        return frozenset(line.partition(':')[0] for line in result.output.split('\n') if line) if result.status == 0 else None
+        """The parameters that a module's file lists, None where that cannot be told. (With -F parm, those without a description would lack.)"""
+        result = self._run(['modinfo', name])
+        listed = [line.split(':')[1].strip() for line in result.output.split('\n') if line.startswith('parm:')]
+        return frozenset(listed) if result.status == 0 else None
 
     def not_blocked(self, names: Sequence[str]) -> List[str]:
         """Those that modprobe would load all the same, by the files as they are now."""

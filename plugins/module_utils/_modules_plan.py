@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._module_names import ROUNDED_UP
@@ -232,8 +232,11 @@ def _refuse_unknown(item: Item, name: str, shown: Mapping[str, str], facts: Fact
     accepted = facts.accepted.get(name)
     unknown = sorted(set(item.options) - set(shown) - accepted) if accepted is not None else []
     if unknown:
-        raise PalisadeError('modules: %s has no parameter %s (it has: %s). Nothing has changed' % (
-            item.asked, unknown[0], ', '.join(sorted(accepted | set(shown))) or 'none' if accepted is not None else ''))
+        raise PalisadeError('%s. Nothing has changed' % no_such_parameter(item.asked, unknown[0], {*shown, *(accepted or ())}))
+
+
+def no_such_parameter(asked: str, parameter: str, known: Iterable[str]) -> str:
+    return 'modules: %s has no parameter %s (it has: %s)' % (asked, parameter, ', '.join(sorted(known)) or 'none')
 
 
 def means_the_same(name: str, parameter: str, now: str, value: str, page_size: int) -> bool:

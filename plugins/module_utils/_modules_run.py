@@ -19,7 +19,9 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._modules_plan i
     MODPROBE_FILE,
     OUR_FILES,
     ModulesPlan,
+    Report,
     means_the_same,
+    no_such_parameter,
     options_of,
     plan_absent,
     plan_modules,
@@ -103,7 +105,11 @@ def _todays_names(item: Item, facts: Facts, host: ModulesHost) -> List[Tuple[str
 
 
 def _with_parameters(facts: Facts, items: Mapping[str, Item], host: ModulesHost) -> Facts:
-    """The facts with what is needed to compare options. modinfo is asked only where something is declared anew that /sys does not show."""
+    """The facts with what is needed to compare options.
+
+    modinfo is asked only where something is declared anew that /sys does not show of a module that is there. It does not know all parameters
+    (hashsize of nf_conntrack), so nothing can be said of a module that is not: see _verify.
+    """
     parameters: Dict[str, Mapping[str, str]] = {}
     writable: Set[Tuple[str, str]] = set()
     accepted: Dict[str, FrozenSet[str]] = {}
@@ -113,7 +119,7 @@ def _with_parameters(facts: Facts, items: Mapping[str, Item], host: ModulesHost)
         parameters[name], free = host.parameters(name)
         writable |= {(name, parameter) for parameter in free}
         is_new = options_of(name, item.options) not in facts.own.get(MODPROBE_FILE, '').split('\n')
-        if is_new and facts.tree and facts.tree.knows(name) and set(item.options) - set(parameters[name]):
+        if is_new and facts.state(name) in ('loaded', 'built_in') and set(item.options) - set(parameters[name]):
             found = host.accepted(name)
             accepted.update({} if found is None else {name: found})
     return replace(facts, parameters=parameters, writable=frozenset(writable), accepted=accepted)
@@ -168,20 +174,25 @@ def _verify(plan: ModulesPlan, facts: Facts, host: ModulesHost) -> None:
         now = host.parameters(write.name)[0].get(write.parameter, '')
         if not means_the_same(write.name, write.parameter, now, write.new, facts.page_size):
             raise PalisadeError('of %s=%s for %s the kernel has made %s: declare that' % (write.parameter, write.new, write.name, now or 'nothing'))
-    plan.warnings += _misread(plan, facts, host)
-
-
-def _misread(plan: ModulesPlan, facts: Facts, host: ModulesHost) -> List[str]:
-    """Options of freshly loaded modules that read back otherwise."""
-    found: List[str] = []
+    loaded = {load.name for load in plan.loads if load.options}
     for report in plan.reports:
-        shown = host.parameters(report.name)[0] if report.options and report.changed and report.before == 'unloaded' else {}
-        for parameter, values in report.options.items():
-            now = shown.get(parameter)
-            if now is not None and not means_the_same(report.name, parameter, now, values['after'] or '', facts.page_size):
-                found.append('%s was loaded with %s=%s, and the kernel shows %s' % (report.name, parameter, values['after'], now))
-                values['after'] = now
-    return found
+        if report.name in loaded:
+            _verify_options(report, plan, facts, host)
+
+
+def _verify_options(report: Report, plan: ModulesPlan, facts: Facts, host: ModulesHost) -> None:
+    """Of a module that was just loaded: the kernel passes over parameters that it does not have, with a line in its log alone."""
+    shown = host.parameters(report.name)[0]
+    hidden = sorted(set(report.options) - set(shown))
+    accepted = host.accepted(report.name) if hidden else None
+    for parameter in hidden if accepted is not None else ():
+        if parameter not in (accepted or ()):
+            raise PalisadeError(no_such_parameter(report.asked, parameter, {*shown, *(accepted or ())}))
+    for parameter, values in report.options.items():
+        now = shown.get(parameter)
+        if now is not None and not means_the_same(report.name, parameter, now, values['after'] or '', facts.page_size):
+            plan.warnings.append('%s was loaded with %s=%s, and the kernel shows %s' % (report.name, parameter, values['after'], now))
+            values['after'] = now
 
 
 # Putting back
@@ -208,9 +219,12 @@ def _unload_new(plan: ModulesPlan, facts: Facts, host: ModulesHost) -> None:
         live = host.live() or {}
         free = [name for name in sorted(ours) if name in live and not live[name].uses]
         if not free:
-            return
+            break
         host.unload(free)
         ours -= set(free)
+    left = sorted(ours.intersection(live))
+    if left:
+        raise PalisadeError('%s cannot be unloaded again' % ', '.join(left))
 
 
 def _load_again(plan: ModulesPlan, host: ModulesHost) -> None:

@@ -34,9 +34,9 @@ def debian(release: str) -> Tree:
 class MemoryModules(ModulesHost):
     """A Debian 12 machine with nothing loaded.
 
-    uses: what holds a module beside other modules. shown: parameters as /sys has them, by module; free: those that can be written; known: all
-    that a module takes. made: what the kernel makes of a written value. files: every *.conf by path, ours too. soft: modules that have soft
-    dependencies. refused: what modprobe fails for. silent: what modprobe passes over with success. calls: every command.
+    uses: what holds a module beside other modules. shown: parameters as /sys has them once it is there; free: those that can be written;
+    known: those that its file lists. made: what the kernel makes of a written value. files: every *.conf by path, ours too. soft: modules
+    that have soft dependencies. refused: what modprobe fails for. silent: what modprobe passes over with success. calls: every command.
     """
 
     def __init__(self, tree: Optional[Tree] = None) -> None:
@@ -162,7 +162,8 @@ class MemoryModules(ModulesHost):
                     self._insert(one)
             for option in options:
                 key, _equals, value = option.partition('=')
-                self.shown.setdefault(name, {})[key] = self.made(value)
+                if key in self.shown.get(name, {}):
+                    self.shown[name][key] = self.made(value)
 
     def depends_of(self, name: str) -> FrozenSet[str]:
         assert self.the_tree is not None

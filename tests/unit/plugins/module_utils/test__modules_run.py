@@ -311,10 +311,10 @@ CONNTRACK = {'name': 'nf_conntrack', 'options': {'hashsize': 16384}}
 
 def test_options_are_given_when_the_module_is_loaded_and_before_another_one_pulls_it_in() -> None:
     host = MemoryModules()
-    host.known = {'nf_conntrack': {'hashsize', 'acct'}}
+    host.shown = {'nf_conntrack': {'hashsize': '512', 'acct': 'N'}}
     host.free = {('nf_conntrack', 'hashsize')}
     result = second(host, 'nf_conntrack_ftp', CONNTRACK)
-    assert host.calls == ['modinfo nf_conntrack', 'modprobe nf_conntrack hashsize=16384', 'modprobe nf_conntrack_ftp']
+    assert host.calls == ['modprobe nf_conntrack hashsize=16384', 'modprobe nf_conntrack_ftp']
     assert lines(host, MODPROBE_FILE) == ['options nf_conntrack hashsize=16384']
     assert result['modules'][1]['options'] == {'hashsize': {'before': None, 'after': '16384'}}
 
@@ -350,10 +350,29 @@ def test_a_parameter_that_is_not_shown_holds_from_the_next_time() -> None:
 @pytest.mark.parametrize('loaded', [True, False])
 def test_an_unknown_parameter_is_refused(loaded: bool) -> None:
     host = MemoryModules().put('nf_conntrack') if loaded else MemoryModules()
-    host.known = {'nf_conntrack': {'hashsize', 'acct'}}
+    host.known = {'nf_conntrack': {'acct'}}
     host.shown = {'nf_conntrack': {'hashsize': '4096'}}
     assert refused(host, {'name': 'nf_conntrack', 'options': 'hashsze=1'}) == (
         'modules: nf_conntrack has no parameter hashsze (it has: acct, hashsize). Nothing has changed')
+
+
+def test_a_hidden_parameter_is_given_to_what_is_loaded() -> None:
+    host = MemoryModules()
+    host.known = {'nf_conntrack_ftp': {'ports', 'loose'}}
+    one, = run(host, {'name': 'nf_conntrack_ftp', 'options': 'ports=2121'})['modules']
+    assert host.calls == ['modprobe nf_conntrack_ftp ports=2121', 'modinfo nf_conntrack_ftp']
+    assert one['state'] == 'loaded'
+
+
+def test_what_a_fresh_module_makes_of_an_option_is_said() -> None:
+    host = MemoryModules()
+    host.shown = {'nf_conntrack': {'expect_hashsize': '5'}}
+    host.made = lambda value: '8'
+    result = run(host, {'name': 'nf_conntrack', 'options': 'expect_hashsize=7'})
+    assert result['warnings'] == ['nf_conntrack was loaded with expect_hashsize=7, and the kernel shows 8']
+    assert result['modules'][0]['options'] == {'expect_hashsize': {'before': None, 'after': '8'}}
+    one, = run(host, {'name': 'nf_conntrack', 'options': 'expect_hashsize=7'})['modules']
+    assert (one['changed'], one['reload_needed']) == (False, True)
 
 
 def test_what_the_kernel_rounds_up_is_no_drift() -> None:
@@ -524,3 +543,14 @@ def test_what_cannot_be_put_back_is_said() -> None:
     host.unload = fail  # type: ignore[method-assign]
     with pytest.raises(PalisadeError, match=r'does not have it\. Not everything could be put back: rmmod failed'):
         run(host, 'xt_limit', 'xt_LOG')
+
+
+def test_a_module_that_cannot_be_unloaded_again_is_said() -> None:
+    """As sctp, which holds itself."""
+    host = MemoryModules()
+    host.known, host.uses = {'sctp': {'no_checksums'}}, {'sctp': 2}
+    with pytest.raises(PalisadeError) as caught:
+        run(host, {'name': 'sctp', 'options': 'no_checksms=1'})
+    assert str(caught.value) == (
+        'modules: sctp has no parameter no_checksms (it has: no_checksums). Not everything could be put back: '
+        'ip6_udp_tunnel, libcrc32c, sctp, udp_tunnel cannot be unloaded again')
