@@ -425,6 +425,12 @@ def test_a_kernel_without_modules_takes_the_files_and_is_told() -> None:
     assert host.calls == []
 
 
+def test_a_symbol_of_an_old_name_means_todays_module() -> None:
+    host = MemoryModules.without_modules()
+    host.in_configuration = ({'ipt_REDIRECT', 'xt_REDIRECT'}, set())
+    assert states(second(host, 'ipt_REDIRECT')) == {'xt_REDIRECT': 'built_in'}
+
+
 def test_a_container_sees_what_its_host_has_loaded_and_can_do_no_more() -> None:
     host = MemoryModules().put('nf_conntrack')
     host.the_tree, host.the_obstacle = None, NOT_PERMITTED
