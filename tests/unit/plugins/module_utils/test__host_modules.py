@@ -152,7 +152,7 @@ def test_the_tree_of_the_running_kernel(host: ModulesHost, put: Put) -> None:
     put('/lib/modules/%s/modules.builtin' % RELEASE, 'kernel/net/ipv6/ipv6.ko\n')
     tree = host.tree()
     assert tree is not None
-    assert (tree.depends, tree.built_in) == ({'a': {'b_c'}, 'b_c': set()}, {'ipv6'})
+    assert (tree.depends, tree.built_in) == ({'a': frozenset({'b_c'}), 'b_c': frozenset()}, frozenset({'ipv6'}))
 
 
 def test_the_configuration_of_others(host: ModulesHost, put: Put) -> None:
@@ -242,7 +242,7 @@ def test_what_is_not_blocked_is_what_would_be_inserted(host: ModulesHost, comman
 
 def test_parameters_that_a_file_lists(host: ModulesHost, command: Command) -> None:
     log = command('modinfo', MODINFO)
-    assert host.accepted('nf_conntrack') == {'tstamp', 'acct', 'expect_hashsize', 'enable_hooks'}
+    assert host.accepted('nf_conntrack') == frozenset({'tstamp', 'acct', 'expect_hashsize', 'enable_hooks'})
     assert calls(log) == ['C nf_conntrack']
     command('modinfo', '', 'modinfo: ERROR: Module nosuch not found.', 1)
     assert host.accepted('nosuch') is None
