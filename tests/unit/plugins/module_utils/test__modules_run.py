@@ -240,9 +240,7 @@ def test_a_module_with_soft_dependencies_is_blocked_too() -> None:
 
 def test_a_block_that_does_not_hold_is_put_back() -> None:
     host = MemoryModules().put('nf_conntrack_ftp')
-    host.soft = {'nf_conntrack_ftp'}
     host.files['/etc/modprobe.d/00-a.conf'] = 'softdep nf_conntrack_ftp pre: xt_LOG\n'
-    host.not_blocked = lambda names: list(names)  # type: ignore[method-assign]
     assert refused(host, {'name': 'nf_conntrack_ftp', 'state': 'blocked'}) == (
         'modprobe would load nf_conntrack_ftp in spite of its block in /etc/modprobe.d/palisade.conf. Nothing has changed')
 
