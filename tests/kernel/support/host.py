@@ -119,14 +119,13 @@ class Host:
         path = f"{SHIMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {"HOME": "/root", "LC_ALL": "C.UTF-8", **self.environment, "PATH": path}
 
-    def start(self, *command: str) -> Process:
-        """Start a command on the host and leave it running; the caller ends it."""
+    def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Start a command on the host, with more or other variables, and leave it running; the caller ends it."""
+        variables = {**self._environment(), **(environment or {})}
         if command[0] == sys.executable:
-            return Forked(self.pid, command[1:], self._environment())
+            return Forked(self.pid, command[1:], variables)
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            self._argv(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=self._environment()
-        )
+        return subprocess.Popen(self._argv(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=variables)
 
     def run(self, *command: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the host to its end."""
@@ -166,12 +165,12 @@ class Host:
 
     def start_module(
         self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = (), runner: str = "module_process.py",
-        name: str = "iptables_ruleset",
+        name: str = "iptables_ruleset", environment: Mapping[str, str] | None = None,
     ) -> Process:
         """Start a module on the host; `through` is a command that starts it, such as setpriv, and `runner` a file beside this one."""
         arguments = {"backend": self.backend, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
         process = self.start(
-            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), name, PID_FILE
+            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), name, PID_FILE, environment=environment
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
