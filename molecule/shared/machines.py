@@ -123,13 +123,18 @@ class Play(NamedTuple):
 
 
 def play(name: str, *options: str, **variables: object) -> Play:
-    """Run the scenario's converge playbook again, on one host and with these variables on top."""
+    """Run the scenario's converge playbook again, on one container and with these variables on top."""
+    return play_on(container(name), *options, **variables)
+
+
+def play_on(host: str, *options: str, **variables: object) -> Play:
+    """Run the scenario's converge playbook again, on one host of the inventory and with these variables on top."""
     env = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1", "ANSIBLE_CALLBACK_RESULT_FORMAT": "json"}
     playbook = Path(os.environ["MOLECULE_SCENARIO_DIRECTORY"], "converge.yml")
     inventory = os.environ["MOLECULE_INVENTORY_FILE"]
-    argv = ["ansible-playbook", "--inventory", inventory, "--limit", container(name), "--extra-vars", json.dumps(variables), *options]
+    argv = ["ansible-playbook", "--inventory", inventory, "--limit", host, "--extra-vars", json.dumps(variables), *options]
     done = subprocess.run([*argv, str(playbook)], env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    recap = re.search(rf"^{container(name)} .* changed=(\d+)", done.stdout, re.MULTILINE)
+    recap = re.search(rf"^{host} .* changed=(\d+)", done.stdout, re.MULTILINE)
     assert recap, done.stdout
     return Play(done.returncode, int(recap.group(1)), done.stdout)
 
