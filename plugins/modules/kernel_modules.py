@@ -211,7 +211,7 @@ def argument_spec() -> dict:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), required_by={'policy': ('profile',)}, supports_check_mode=True)
-    options = {key: value for key, value in module.params.items() if key != 'policy' and value is not None}
+    options = {key: value for key, value in module.params.items() if key != 'policy'}
     try:
         result = run_modules(Request(check_mode=module.check_mode, **options), ModulesHost())
     except PalisadeError as error:

@@ -121,12 +121,6 @@ def test_a_list_may_be_written_with_commas(run: Any) -> None:
     assert [one['name'] for one in run(modules='ip_conntrack,ipt_LOG').result['modules']] == ['nf_conntrack', 'xt_LOG']
 
 
-@pytest.mark.parametrize('option', sorted(kernel_modules.argument_spec()))
-def test_nothing_in_an_option_is_its_default(run: Any, option: str) -> None:
-    ended = run(**{'helpers': ['ftp'], 'backend': 'legacy', 'tables': ['nat'], option: None})
-    assert (ended.status, ended.result['changed']) == (0, True)
-
-
 def test_warnings_are_ansibles(run: Any, host: MemoryModules, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: List[str] = []
     monkeypatch.setattr(AnsibleModule, 'warn', lambda _module, warning: warnings.append(warning))
