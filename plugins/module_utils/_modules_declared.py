@@ -94,7 +94,7 @@ def _options(value: Any, where: str) -> Dict[str, str]:
     for key, text in pairs:
         if not _PARAMETER.fullmatch(key):
             raise PalisadeError("%s: '%s' is no name of a parameter" % (where, key))
-        if '"' in text or not text.isprintable():
+        if '"' in text or '\\' in text or not text.isprintable():
             raise PalisadeError('%s: the value of %s has a character that modprobe.d cannot hold' % (where, key))
         found[same_name(key)] = text
     return found

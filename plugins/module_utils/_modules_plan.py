@@ -223,7 +223,7 @@ def _plan_options(item: Item, report: Report, plan: ModulesPlan, facts: Facts) -
         else:
             report.options[parameter]['after'] = now
             report.reload_needed = True
-            report.reasons.append('%s is %s and cannot be written while it is loaded' % (parameter, now))
+            report.reasons.append('%s is %s and cannot be written here while it is loaded' % (parameter, now))
     if there and report.before == 'built_in' and item.options:
         report.reasons.append(_COMMAND_LINE % ' '.join('%s.%s' % (report.name, part) for part in _assignments(item.options)))
 

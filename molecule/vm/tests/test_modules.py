@@ -193,6 +193,7 @@ def test_an_alias_that_only_modprobe_knows(modules: Modules) -> None:
 
 @pytest.mark.parametrize("state", ["unloaded", "blocked"])
 def test_a_module_in_use_is_refused_with_its_holders(modules: Modules, state: str) -> None:
+    modules.apply("nf_conntrack_ftp")
     message = modules.refuse("xt_hl", {"name": "ip_conntrack", "state": state})
     assert message.startswith("modules: nf_conntrack cannot be unloaded: it is in use by ")
     assert "nf_conntrack_ftp" in message

@@ -64,6 +64,7 @@ def test_both_ways_of_writing_options_say_the_same(options: Dict[str, str]) -> N
     ({'name': 'a', 'options': {'b c': 1}}, "modules[0] (a): 'b c' is no name of a parameter"),
     ({'name': 'a', 'options': {'b': None}}, 'modules[0] (a): None is no value of a parameter'),
     ({'name': 'a', 'options': {'b': 'x\ninstall c /bin/sh'}}, 'modules[0] (a): the value of b has a character that modprobe.d cannot hold'),
+    ({'name': 'a', 'options': {'b': 'c\\'}}, 'the value of b has a character that modprobe.d cannot hold'),
     ({'name': 'a', 'options': {'b': 'say "no"'}}, 'the value of b has a character that modprobe.d cannot hold'),
 ])
 def test_what_cannot_be_read_is_named(entry: Any, message: str) -> None:

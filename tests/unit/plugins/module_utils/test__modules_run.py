@@ -333,7 +333,7 @@ def test_a_parameter_that_cannot_be_written_needs_a_reload() -> None:
     host.shown = {'nf_conntrack': {'hashsize': '4096', 'acct': 'N'}}
     one, = second(host, {'name': 'nf_conntrack', 'options': 'acct=1'})['modules']
     assert (one['reload_needed'], one['options'], one['state']) == (True, {'acct': {'before': 'N', 'after': 'N'}}, 'loaded')
-    assert one['reason'] == 'acct is N and cannot be written while it is loaded'
+    assert one['reason'] == 'acct is N and cannot be written here while it is loaded'
 
 
 def test_a_parameter_that_is_not_shown_holds_from_the_next_time() -> None:
