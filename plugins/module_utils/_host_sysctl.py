@@ -30,6 +30,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_values 
 _ROUTES6 = '/proc/net/ipv6_route'
 #: RTF_ADDRCONF: the route was learned from a router's advertisement.
 _LEARNED = 0x00040000
+#: Of our file: for other programs to read, as everything in sysctl.d.
+MODE = 0o644
 #: /dev/null in the place of a file hides those of its name elsewhere.
 _NULL = '/dev/null'
 
@@ -122,6 +124,14 @@ class SysctlHost(HostFiles):
     def own_text(self) -> Optional[str]:
         """Our file's text; None if there is none."""
         return self.text_of(OWN_FILE) if os.path.exists(OWN_FILE) else None
+
+    def own_is_sound(self) -> bool:
+        """Whether our file is a file, root's, and as writable as we write it; true also if there is none."""
+        try:
+            found = os.lstat(OWN_FILE)
+        except OSError:
+            return True
+        return stat.S_ISREG(found.st_mode) and found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) == MODE
 
     def sysctl_files(self) -> SysctlFiles:
         """The files that are applied at boot, ours left out, and those that others apply later."""

@@ -25,6 +25,7 @@ class Facts(NamedTuple):
     interfaces: Mapping[str, Sequence[str]]
     files: SysctlFiles
     own: Optional[str] = None
+    own_is_sound: bool = True
     forwarders: Sequence[str] = ()
     advertised: AbstractSet[str] = frozenset()
 

@@ -9,10 +9,10 @@ begins to forward drops the routes it has learned from routers on interfaces wit
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import AbstractSet, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_declared import Declaration, Item, adapted, kernel_default, reason_of
+from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_declared import Declaration, adapted, kernel_default, reason_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_files import (
     OWN_FILE,
     BootOrder,
@@ -63,10 +63,12 @@ class SysctlPlan(NamedTuple):
     old_text: str
     new_text: str
     warnings: Sequence[str]
+    #: Whether our file has the right text and another owner or other permissions than it is written with.
+    mended: bool = False
 
     @property
     def file_changes(self) -> bool:
-        return self.old_text != self.new_text
+        return self.old_text != self.new_text or self.mended
 
     @property
     def changed(self) -> bool:
@@ -76,8 +78,9 @@ class SysctlPlan(NamedTuple):
 def keys_to_read(declaration: Declaration, own: Optional[str], interfaces: Mapping[str, Sequence[str]]) -> List[str]:
     """What a plan has to know of a host: declared keys and those of our file, of `conf` keys on every interface."""
     found: Dict[str, None] = {}
-    paths = list(declaration.items) + [line.key for line in parse_lines(SysctlFile(OWN_FILE, own or ''))]
-    for path in [*paths, *(conf_path(family, ALL, 'forwarding') for family in FAMILIES)]:
+    paths = [*declaration.items, *declaration.left] + [line.key for line in parse_lines(SysctlFile(OWN_FILE, own or ''))]
+    switches = [conf_path(family, ALL, 'forwarding') for family in FAMILIES]
+    for path in [*paths, *switches, conf_path('ipv4', ALL, 'accept_redirects')]:
         conf = conf_of(path)
         members = [conf.member, ALL, DEFAULT, *interfaces.get(conf.family, ())] if conf and conf.family in interfaces else []
         for one in [conf_path(conf.family, member, conf.leaf) for member in members if member != '*'] if conf else [path]:
@@ -89,20 +92,22 @@ def make_plan(declaration: Declaration, facts: Facts, wish: Wish) -> SysctlPlan:
     """The plan. Raises PalisadeError where what is declared cannot be, before anything has changed."""
     wanted = adapted(declaration, facts.forwarders, facts.advertised, facts.values)
     _check(wanted, facts, wish)
-    raw = _raw_values(wanted, facts)
+    released = _released(wanted, facts, wish)
+    given_back = {path: value for path, (value, _why) in released.items() if value is not None}
+    coming = _coming(wanted, given_back, facts) if wish.runtime else {}
+    raw = _raw_values(wanted, facts, coming)
     new_text = _own_text(wanted, raw, facts, wish) if wish.persist else facts.own or ''
     old_text = facts.own or ''
     order = BootOrder(with_own(facts.files.boot, new_text))
-    released = _released(wanted, raw, facts, wish)
-    given_back = {path: value for path, (value, _why) in released.items() if value is not None}
     values = {**given_back, **raw, **_held(wanted, facts)} if wish.runtime else {}
     targets = [Target(path, values[path]) for path in sorted(values, key=place_of) if facts.has(path)]
-    writes = [target for target in targets if target.path in facts.values and target.path not in facts.faults
-              and not same_value(target.path, facts.values[target.path], target.value)]
-    after = {**facts.values, **{target.path: target.value for target in writes}}
+    possible = [target for target in targets if target.path in facts.values and target.path not in facts.faults]
+    writes = [target for target in possible if not same_value(target.path, facts.values[target.path], target.value)]
+    after = {**facts.values, **coming, **{target.path: target.value for target in possible}}
     maker = Reports(wanted, facts, wish, raw, after, {target.path for target in writes}, order)
     reports = [*maker.of_items(), *maker.of_left(), *maker.of_released(released)]
-    return SysctlPlan(targets, writes, reports, old_text, new_text, warnings_of(reports, facts))
+    mended = wish.persist and bool(new_text) and not facts.own_is_sound
+    return SysctlPlan(targets, writes, reports, old_text, new_text, warnings_of(reports, facts), mended)
 
 
 def _check(wanted: Declaration, facts: Facts, wish: Wish) -> None:
@@ -118,17 +123,20 @@ def _check(wanted: Declaration, facts: Facts, wish: Wish) -> None:
         if item.origin == 'settings' and path in facts.values:
             check_kind(path, item.value, facts.values[path])
         if not facts.has(path):
-            _check_missing(path, item, facts, wish)
+            _check_missing(path, item.origin, facts, wish)
+    for path in wanted.left:
+        if not facts.has(path):
+            _check_missing(path, 'settings', facts, wish)
 
 
-def _check_missing(path: str, item: Item, facts: Facts, wish: Wish) -> None:
+def _check_missing(path: str, origin: str, facts: Facts, wish: Wish) -> None:
     conf = conf_of(path)
     general = conf_path(conf.family, DEFAULT, conf.leaf) if conf else path
     if facts.has(general) or wish.on_missing == 'skip':
         return
     if wish.on_missing == 'fail':
         raise PalisadeError('%s: this kernel has no such key' % shown(path))
-    if item.origin != 'settings' or is_known(path) or (conf is not None and conf.family not in facts.interfaces):
+    if origin != 'settings' or is_known(path) or (conf is not None and conf.family not in facts.interfaces):
         return
     near = get_close_matches(conf_path(conf.family, ALL, conf.leaf) if conf else path, known_keys() + list(facts.values), 1, 0.85)
     hint = '. Is %s meant?' % shown(near[0]) if near else ''
@@ -136,17 +144,37 @@ def _check_missing(path: str, item: Item, facts: Facts, wish: Wish) -> None:
                         % (shown(path), hint))
 
 
-def _raw_values(wanted: Declaration, facts: Facts) -> Dict[str, str]:
-    """The value of each single key, so that the effective ones are as declared."""
+def _covered(wanted: Declaration, facts: Facts) -> AbstractSet[str]:
+    """The single keys that get a value by what is declared."""
+    found = set(wanted.items)
+    for group in groups_of(wanted):
+        if ALL in group.items:
+            found |= {conf_path(group.family, name, group.leaf) for name in (DEFAULT, *facts.members(group.family)) if name not in group.left}
+    return found
+
+
+def _coming(wanted: Declaration, given_back: Mapping[str, str], facts: Facts) -> Dict[str, str]:
+    """The live values that undeclared keys will have: those that are given back, and what a change of forwarding resets."""
+    found = {**facts.values, **{path: value for path, value in given_back.items() if path not in facts.faults}}
+    switch, redirects = conf_path('ipv4', ALL, 'forwarding'), conf_path('ipv4', ALL, 'accept_redirects')
+    declared = wanted.items.get(switch)
+    forwards = declared.value if declared and switch not in facts.faults else found.get(switch)
+    if forwards != facts.values.get(switch) and redirects in found and redirects not in given_back:
+        found[redirects] = '0' if forwards == '1' else '1'
+    return found
+
+
+def _raw_values(wanted: Declaration, facts: Facts, coming: Mapping[str, str]) -> Dict[str, str]:
+    """The value of each single key, so that the effective ones are as declared. `coming` is empty where the kernel is not written."""
     raw = {path: item.value for path, item in wanted.items.items() if conf_of(path) is None}
     groups = sorted(groups_of(wanted), key=lambda group: group.key != FORWARDS)
     for group in groups:
         members = [name for name in facts.members(group.family) if name not in group.left]
-        forwards = _forwarding(raw, facts, [*members, *group.items, DEFAULT])
+        forwards = _forwarding(raw, coming or facts.values, [*members, *group.items, DEFAULT])
         for member, value in settle(group.key, group.targets, members, forwards).items():
             raw[conf_path(group.family, member, group.leaf)] = value
         if group.targets.everywhere is None:
-            _check_alone(group, forwards, facts)
+            _check_alone(group, forwards, coming, facts)
     return raw
 
 
@@ -156,19 +184,19 @@ def _held(wanted: Declaration, facts: Facts) -> Dict[str, str]:
     return {path: facts.values[path] for path in paths if path in facts.values}
 
 
-def _forwarding(raw: Mapping[str, str], facts: Facts, members: Sequence[str]) -> Dict[str, bool]:
+def _forwarding(raw: Mapping[str, str], coming: Mapping[str, str], members: Sequence[str]) -> Dict[str, bool]:
     """Which interfaces forward IPv4 once all is written."""
     def value(member: str) -> Optional[str]:
         path = conf_path('ipv4', member, 'forwarding')
-        return raw.get(path, facts.values.get(path))
+        return raw.get(path, coming.get(path))
 
     general = raw.get(conf_path('ipv4', ALL, 'forwarding'))
     return {member: (value(member) or general or value(DEFAULT)) == '1' for member in members}
 
 
-def _check_alone(group: Group, forwards: Mapping[str, bool], facts: Facts) -> None:
-    """An interface's value where nothing is declared for all of them: what is in `all` now may be stronger."""
-    in_all = facts.values.get(conf_path(group.family, ALL, group.leaf))
+def _check_alone(group: Group, forwards: Mapping[str, bool], coming: Mapping[str, str], facts: Facts) -> None:
+    """An interface's value where nothing is declared for all of them: what is in `all` then may be stronger."""
+    in_all = coming.get(conf_path(group.family, ALL, group.leaf))
     if in_all is None or not counts_all(group.key) or conf_path(group.family, ALL, group.leaf) in facts.faults:
         return
     for member, item in group.items.items():
@@ -222,14 +250,15 @@ def _group_lines(group: Group, raw: Mapping[str, str], others: BootOrder) -> Ite
         yield spare_line(path(name))
 
 
-def _released(wanted: Declaration, raw: Mapping[str, str], facts: Facts, wish: Wish) -> Dict[str, Tuple[Optional[str], str]]:
+def _released(wanted: Declaration, facts: Facts, wish: Wish) -> Dict[str, Tuple[Optional[str], str]]:
     """Keys of our old file that are ours no longer: the value that they get back, and who says so. None: it stays."""
     if not wish.persist:
         return {}
     others = BootOrder(with_own(facts.files.boot, ''))
+    covered = _covered(wanted, facts)
     found: Dict[str, Tuple[Optional[str], str]] = {}
     for path in _paths_of_old(facts):
-        if path in raw or path in wanted.left or not facts.has(path):
+        if path in covered or path in wanted.left or not facts.has(path):
             continue
         conf = conf_of(path)
         if conf is not None and conf_path(conf.family, ALL, conf.leaf) in wanted.left:

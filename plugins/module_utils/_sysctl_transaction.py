@@ -8,15 +8,15 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_sysctl import SysctlHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_sysctl import MODE, SysctlHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_declared import Declaration, declare, forwarders_of, title_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_files import OWN_FILE
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_model import Facts, Target, Wish, in_writing_order, touched_by
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_plan import SysctlPlan, keys_to_read, make_plan
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_values import same_value, shown
 
-#: For other programs to read, as everything in sysctl.d.
-_MODE = 0o644
+#: Lines of the diff of live settings; the rest is counted.
+LONGEST_DIFF = 1_000
 
 
 class Request(NamedTuple):
@@ -52,11 +52,11 @@ def run_sysctl(request: Request, host: SysctlHost) -> Dict[str, Any]:
     facts = read_facts(declaration, host)
     wish = Wish(present, request.persist, request.runtime, request.on_missing, title_of(request.profile, request.compliance))
     plan = make_plan(declaration, facts, wish)
-    changes = [FileChange(OWN_FILE, plan.new_text or None, _MODE)] if plan.file_changes else []
+    changes = [FileChange(OWN_FILE, plan.new_text or None, MODE)] if plan.file_changes else []
+    if plan.changed and not host.is_root():
+        raise PalisadeError('kernel settings can be written by root only: use become. Nothing has changed')
     if changes:
         host.check_writable([OWN_FILE])
-    if plan.writes and not host.is_root():
-        raise PalisadeError('kernel settings can be written by root only: use become. Nothing has changed')
     if plan.changed and not request.check_mode:
         _apply(plan, facts, changes, host)
     keys = [report.as_dict() for report in plan.reports]
@@ -69,7 +69,8 @@ def read_facts(declaration: Declaration, host: SysctlHost) -> Facts:
     own = host.own_text()
     values, faults = host.read_all(keys_to_read(declaration, own, interfaces))
     names = sorted({name for members in interfaces.values() for name in members})
-    return Facts(values, faults, interfaces, host.sysctl_files(), own, forwarders_of(names, host.forwarding_marks()), host.advertised())
+    return Facts(values, faults, interfaces, host.sysctl_files(), own, host.own_is_sound(),
+                 forwarders_of(names, host.forwarding_marks()), host.advertised())
 
 
 def _apply(plan: SysctlPlan, facts: Facts, changes: Sequence[FileChange], host: SysctlHost) -> None:
@@ -134,9 +135,12 @@ def _diff(plan: SysctlPlan, facts: Facts) -> List[Dict[str, str]]:
     """Ansible's `diff`: the settings that change, and our file."""
     found = []
     if plan.writes:
+        listed = plan.writes[:LONGEST_DIFF]
+        more = '... %d more\n' % (len(plan.writes) - len(listed)) if len(plan.writes) > len(listed) else ''
         found.append({'before_header': '/proc/sys (live)', 'after_header': '/proc/sys (wanted)',
-                      'before': ''.join('%s = %s\n' % (shown(target.path), facts.values[target.path]) for target in plan.writes),
-                      'after': ''.join('%s = %s\n' % (shown(target.path), target.value) for target in plan.writes)})
+                      'before': ''.join('%s = %s\n' % (shown(target.path), facts.values[target.path]) for target in listed),
+                      'after': ''.join('%s = %s\n' % (shown(target.path), target.value) for target in listed) + more})
     if plan.file_changes:
-        found.append({'before_header': OWN_FILE, 'after_header': OWN_FILE, 'before': plan.old_text, 'after': plan.new_text})
+        mode = ' (mode %04o, root)' % MODE if plan.mended else ''
+        found.append({'before_header': OWN_FILE, 'after_header': OWN_FILE + mode, 'before': plan.old_text, 'after': plan.new_text})
     return found

@@ -40,6 +40,7 @@ class MemorySysctl(SysctlHost):
         self.learned: FrozenSet[str] = frozenset()
         self.root_user = True
         self.disk_full = False
+        self.sound = True
         for row in ROWS:
             path = parse_key(row.key)
             conf = conf_of(path)
@@ -104,6 +105,9 @@ class MemorySysctl(SysctlHost):
     def own_text(self) -> Optional[str]:
         return self.text
 
+    def own_is_sound(self) -> bool:
+        return self.sound
+
     def sysctl_files(self) -> SysctlFiles:
         return SysctlFiles(self.boot, self.later)
 
@@ -117,7 +121,7 @@ class MemorySysctl(SysctlHost):
     def commit(self, changes: Sequence[FileChange]) -> None:
         for change in changes:
             assert change.path == OWN_FILE
-            self.text = change.text
+            self.text, self.sound = change.text, True
             self.log.append('commit')
 
     def discard(self, changes: Sequence[FileChange]) -> None:  # type: ignore[override]

@@ -4,6 +4,7 @@
 """Runs on a kernel in memory: what is written and in which order, what our file says, what is told, and what comes back after a failure."""
 from __future__ import annotations
 
+import re
 from typing import Any, Dict, List, Optional
 
 import pytest
@@ -288,6 +289,7 @@ def test_what_is_no_setting_is_refused(host: MemorySysctl, key: str, fault: str,
                                                     'Is net.ipv4.tcp_syncookies meant?'),
     ({'settings': {'net.ipv4.conf.all.rp_fliter': 1}}, 'Is net.ipv4.conf.all.rp_filter meant?'),
     ({'interfaces': {'eth0': {'ipv4.rp_fliter': 1}}}, 'Is net.ipv4.conf.all.rp_filter meant?'),
+    ({'settings': {'net.ipv4.conf.all.log_martian': None}}, 'Is net.ipv4.conf.all.log_martians meant?'),
     ({'settings': {'net.wibble.wobble': 1}}, 'none is known by that name (on_missing: skip'),
     ({'settings': {'net.ipv4.tcp_timestamps': 0}, 'on_missing': 'fail'}, 'net.ipv4.tcp_timestamps: this kernel has no such key'),
     ({'settings': {'net.ipv4.tcp_wmem': '1 2'}}, 'has 2 numbers, and the kernel has 3'),
@@ -303,6 +305,27 @@ def test_a_key_that_some_kernels_have_is_skipped_and_persisted(host: MemorySysct
     assert result['warnings'] == ['This kernel does not have: net.ipv4.tcp_timestamps']
     assert '-net.ipv4.tcp_timestamps = 0\n' in (host.text or '')
     assert states(run(host, settings={'net.wibble.wobble': 1}, on_missing='skip'))['net.wibble.wobble'] == 'missing'
+
+
+def test_a_file_with_other_permissions_is_mended(host: MemorySysctl) -> None:
+    run(host, profile='server')
+    host.sound = False
+    (diff,) = run(host, profile='server')['diff']
+    assert (diff['before'] == diff['after'], diff['after_header']) == (True, '%s (mode 0644, root)' % OWN_FILE)
+    host.sound = False
+    assert not run(host, profile='server', persist=False)['changed']
+
+
+def test_a_long_diff_is_cut_and_says_so() -> None:
+    host = MemorySysctl(['lo', *('veth%d' % number for number in range(300))])
+    live, _file = run(host, profile='server')['diff']
+    assert len(live['before'].splitlines()) == 1000
+    assert re.fullmatch(r'\.\.\. \d{3,} more', live['after'].splitlines()[-1])
+
+
+def test_what_is_left_alone_is_shown_as_it_is(host: MemorySysctl) -> None:
+    entry = keys(run(host, settings={'net.ipv4.tcp_ecn': None, 'net.ipv4.ip_dynaddr': 2}))['net.ipv4.tcp_ecn']
+    assert (entry['state'], entry['before'], entry['after']) == ('kept', '2', '2')
 
 
 def test_not_root(host: MemorySysctl) -> None:
@@ -412,3 +435,17 @@ def test_of_many_interfaces_only_those_are_listed_that_are_otherwise() -> None:
     entry = keys(run(host, profile='server'))[RP % 'all']
     assert entry['effective'] == {'default': '1'}
     assert entry['effective_elsewhere'] == {'interfaces': 81, 'value': '1'}
+
+
+def test_what_is_given_back_counts_for_what_is_declared_alone(host: MemorySysctl) -> None:
+    """The profile goes, and with it all.accept_redirects 0: lo alone cannot have 0 then, and it is said now, not by the next run."""
+    run(host, profile='workstation')
+    refused(host, 'net.ipv4.conf.lo.accept_redirects: 0 is not in effect on lo while net.ipv4.conf.all.accept_redirects is 1',
+            settings={'net.ipv4.conf.lo.accept_redirects': 0})
+
+
+def test_what_forwarding_resets_counts_for_what_is_declared_alone(host: MemorySysctl) -> None:
+    host.write('net/ipv4/conf/all/forwarding', '1')
+    refused(host, 'is not in effect on lo while net.ipv4.conf.all.accept_redirects is 1',
+            settings={'net.ipv4.ip_forward': 0, 'net.ipv4.conf.lo.accept_redirects': 0})
+    assert run(host, settings={'net.ipv4.ip_forward': 0, 'net.ipv4.conf.lo.accept_redirects': 0}, runtime=False)['changed']
