@@ -228,7 +228,7 @@ def kernel(log: IO[str]) -> Outcome:
     """Real iptables, both backends, in namespaces of this machine."""
     machine.install_packages(KERNEL_PACKAGES, log)
     bench = Bench(log)
-    return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel", "--numprocesses=2", "--maxschedchunk=4")
+    return _pytest(bench, "kernel", as_root([bench.python], bench.env), "tests/kernel", "--numprocesses=3", "--maxschedchunk=4")
 
 
 def _pytest(bench: Bench, name: str, python: list[str], folder: str, *options: str) -> Outcome:
