@@ -252,7 +252,7 @@ class Machine:
     def check(self, command: str, *, seconds: float = 60) -> str:
         """Run a shell command as root and return what it prints; fail if it does."""
         done = self.run(command, seconds=seconds)
-        assert done.returncode == 0, f"{self.name}: {command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{self.name}: {command}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
         return done.stdout.strip()
 
     def answers(self, seconds: float = 5) -> bool:
