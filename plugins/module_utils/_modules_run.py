@@ -58,7 +58,10 @@ def run_modules(request: Request, host: ModulesHost) -> Dict[str, Any]:
         host.check_writable(list(plan.files))
     if plan.changed and not request.check_mode:
         _apply(plan, facts, host)
-    return {'changed': plan.changed, 'diff': _diff(plan, facts), 'modules': [report.data() for report in plan.reports], 'warnings': plan.warnings}
+    return {
+        'changed': plan.changed, 'diff': _diff(plan, facts), 'files': sorted(plan.files), 'modules': [report.data() for report in plan.reports],
+        'warnings': plan.warnings,
+    }
 
 
 def _planned(request: Request, host: ModulesHost) -> Tuple[Facts, ModulesPlan]:

@@ -138,6 +138,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+files:
+  description: Those of our files that change.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/modules-load.d/palisade.conf]
 modules:
   description: The modules, the operator's own first.
   returned: success
