@@ -118,6 +118,11 @@ class ModulesHost(HostFiles):
         """Our files' texts, those that are there."""
         return {path: self.text_of(path) for path in paths if os.path.lexists(path)}
 
+    def check_writable(self, paths: Sequence[str]) -> None:
+        if os.geteuid() != 0:
+            raise PalisadeError('what kernel modules are loaded and kept takes root (become: true). Nothing has changed')
+        super().check_writable(paths)
+
     def parameters(self, name: str) -> Tuple[Dict[str, str], FrozenSet[str]]:
         """The parameters that a module shows, and those of them that can be written."""
         paths = {os.path.basename(path): path for path in glob('%s/sys/module/%s/parameters/*' % (self.root, name))}

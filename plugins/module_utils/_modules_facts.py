@@ -12,8 +12,10 @@ from typing import Dict, FrozenSet, Iterable, List, Mapping, NamedTuple, Optiona
 #: Programs that an `install` line names to keep a module from being loaded.
 _REFUSERS = ('/bin/false', '/usr/bin/false', '/bin/true', '/usr/bin/true')
 _SUFFIX = re.compile(r'\.ko(?:\.\w+)?\Z')
-_OWN_SYMBOLS = {'ip_tables': 'IP_NF_IPTABLES', 'ip6_tables': 'IP6_NF_IPTABLES', 'x_tables': 'NETFILTER_XTABLES', 'nfnetlink': 'NETFILTER_NETLINK',
-           'br_netfilter': 'BRIDGE_NETFILTER', 'dccp': 'IP_DCCP', 'sctp': 'IP_SCTP'}
+_OWN_SYMBOLS = {
+    'br_netfilter': 'BRIDGE_NETFILTER', 'dccp': 'IP_DCCP', 'ip6_tables': 'IP6_NF_IPTABLES', 'ip_tables': 'IP_NF_IPTABLES',
+    'nfnetlink': 'NETFILTER_NETLINK', 'sctp': 'IP_SCTP', 'x_tables': 'NETFILTER_XTABLES',
+}
 _SYMBOLS = (
     (re.compile(r'ip(6?)table_(\w+)'), ('IP{0}_NF_{1}',)),
     (re.compile(r'ip(6?)t_(\w+)'), ('IP{0}_NF_TARGET_{1}', 'IP{0}_NF_MATCH_{1}')),

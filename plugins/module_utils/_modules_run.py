@@ -86,9 +86,10 @@ def _planned(request: Request, host: ModulesHost) -> Tuple[Facts, ModulesPlan]:
 def _facts(items: Sequence[Item], host: ModulesHost) -> Facts:
     tree = host.tree()
     asked = {same_name(item.asked) for item in items}
-    names = asked | {OLD_NAMES[name][0] for name in asked if name in OLD_NAMES}
-    built_in = host.built_in(names)
-    configured, absent = (set(), set()) if tree else host.configured(names - built_in)
+    todays = {OLD_NAMES[name][0] if name in OLD_NAMES else name for name in asked}
+    built_in = host.built_in(asked | todays)
+    # Of some old names the kernel's configuration still has a symbol, which means today's module.
+    configured, absent = (set(), set()) if tree else host.configured(todays - built_in)
     return Facts(live=host.live(), tree=tree, built_in=frozenset(built_in | configured), absent=frozenset(absent), obstacle=host.obstacle(),
                  config=host.config(OUR_FILES), at_boot=host.at_boot(OUR_FILES), own=host.own(OUR_FILES), page_size=host.page_size)
 

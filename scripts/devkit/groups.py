@@ -247,8 +247,10 @@ def molecule(log: IO[str]) -> Outcome:
     engine.ensure(log)
     if not os.environ.get("PALISADE_IMAGES"):
         test_images(SUITES, log)
+    scenarios = sorted({path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - {VIRTUAL})
+    _clear_away(scenarios, log)
     outcome = Outcome()
-    for scenario in sorted({path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - {VIRTUAL}):
+    for scenario in scenarios:
         outcome += _scenario(bench, scenario)
     return outcome or Outcome(not_run=(NotRun("molecule", "there is no scenario"),))
 
@@ -286,7 +288,23 @@ def virtual_machines(log: IO[str]) -> Outcome:
     """The roles on machines with a kernel of their own, which boot, and load modules."""
     bench = Bench(log)
     vm.ensure([*vm.RELEASES], log)
+    _step(bench, VIRTUAL, "destroy")
     return _scenario(bench, VIRTUAL)
+
+
+MOLECULE_STATE = CACHE / "molecule"
+
+
+def _clear_away(scenarios: Sequence[str], log: IO[str]) -> None:
+    """Remove what an interrupted run has left: this checkout's containers and networks, and what Molecule knew of them.
+
+    Molecule's own `destroy` would ask for each machine of each scenario, which takes as long as a converge.
+    """
+    for listed, removed in ((("ps", "--all"), ("rm", "--force")), (("network", "ls"), ("network", "rm"))):
+        names = (output(engine.docker(*listed, "--quiet", "--filter", f"name=-{INSTANCE}$")) or "").split()
+        if names:
+            run(engine.docker(*removed, *names), log)
+    run(as_root(["rm", "-rf", *(str(MOLECULE_STATE / scenario) for scenario in scenarios)]), log)
 
 
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify")
@@ -297,22 +315,21 @@ def _scenario(bench: Bench, scenario: str) -> Outcome:
     """Take a scenario's steps one by one, so that each counts; stop at the first that fails, destroy whatever happened."""
     folder = ROOT / "molecule" / scenario
     steps = [name for name in STEPS if name not in OPTIONAL_STEPS or (folder / OPTIONAL_STEPS[name]).is_file()]
-    env = {"PALISADE_INSTANCE": INSTANCE, "MOLECULE_GLOB": "molecule/*/molecule.yml"}
-
-    def step(name: str) -> bool:
-        argv = as_root([str(bench.venv / "bin" / "molecule"), name, "--scenario-name", scenario], {**bench.env, **env})
-        return bench.run(*argv, env=env)
-
     outcome = Outcome()
-    step("destroy")
     for number, name in enumerate(steps):
-        good = step(name)
+        good = _step(bench, scenario, name)
         outcome += report.check(f"molecule: {scenario} {name}", good)
         if not good:
             why = f"{name} failed"
             outcome += Outcome(not_run=tuple(NotRun(f"molecule: {scenario} {later}", why) for later in steps[number + 1 :]))
             break
-    return outcome + report.check(f"molecule: {scenario} destroy", step("destroy"))
+    return outcome + report.check(f"molecule: {scenario} destroy", _step(bench, scenario, "destroy"))
+
+
+def _step(bench: Bench, scenario: str, name: str) -> bool:
+    env = {"PALISADE_INSTANCE": INSTANCE, "MOLECULE_GLOB": "molecule/*/molecule.yml", "MOLECULE_EPHEMERAL_DIRECTORY": str(MOLECULE_STATE / scenario)}
+    argv = as_root([str(bench.venv / "bin" / "molecule"), name, "--scenario-name", scenario], {**bench.env, **env})
+    return bench.run(*argv, env=env)
 
 
 GROUPS: dict[str, Callable[[IO[str]], Outcome]] = {

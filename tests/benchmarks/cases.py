@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
+
 from . import rulesets
+from . import settings as sysctls
 from .report import Result, progress, timed
 from .tasks import Bench, Seconds
 
@@ -162,6 +166,29 @@ def proofs(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
         yield Result(f"{backend}: 1,000 rules: {words}", "s", samples[job], "one iptables-restore", samples["restore"])
 
 
+def settings(bench: Bench, backend: str, rounds: int) -> Iterator[Result]:
+    """40 kernel settings by one task, and by ansible.posix.sysctl in a loop; first apply, again, and what is in effect then."""
+    ours_file = bench.write("settings.yml", sysctls.playbook(sysctls.OURS))
+    loop_file = bench.write("settings-loop.yml", sysctls.playbook(sysctls.LOOP))
+    rounds = min(rounds, 3)
+    wrong: tuple[list[float], list[float]] = ([], [])
+    with bench.hosts(backend, 2 * rounds) as hosts:
+        for host in hosts:
+            sysctls.prepare(host)
+        fresh = list(hosts)
+        for title, changed, at_least in ((f"{len(sysctls.SETTINGS)} settings, first apply", 1, 10), ("the same, unchanged", 0, None)):
+            own, others = iter(fresh[:rounds]), iter(fresh[rounds:])
+            ours, theirs = alternate(title, rounds, partial(_next, bench, own, ours_file, changed), partial(_next, bench, others, loop_file, changed))
+            yield timed(title, ours, "loop of sysctl", theirs, at_least=at_least)
+        for host, counts in zip(fresh, [wrong[0]] * rounds + [wrong[1]] * rounds):
+            counts.append(sysctls.not_in_effect(host))
+    yield Result(f"{len(sysctls.SETTINGS)} settings: not in effect on an interface", "keys", wrong[0], "loop of sysctl", wrong[1], at_most=0)
+
+
+def _next(bench: Bench, hosts: Iterator[Host], path: Path, changed: int) -> Seconds:
+    return bench.playbook(next(hosts), path, changed=changed)
+
+
 CASES: dict[str, Callable[[Bench, str, int], Iterator[Result]]] = {
     "unchanged": unchanged,
     "first": first,
@@ -170,5 +197,6 @@ CASES: dict[str, Callable[[Bench, str, int], Iterator[Result]]] = {
     "growth": growth,
     "memory": memory,
     "proofs": proofs,
+    "settings": settings,
 }
 BOTH_BACKENDS = ("growth", "memory", "proofs")

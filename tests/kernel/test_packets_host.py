@@ -273,8 +273,8 @@ def test_a_rig_dies_with_the_module(host: Host) -> None:
     with_rules(host, "-A INPUT -p tcp -j ACCEPT")
     process = host.start_module({"in_interface": "eth0", "port": 22, "count": 1000}, name="packet_probe")
     children = _wait_for(lambda: _children(int(host.run("cat", "/run/module.pid", check=False).stdout or 0)))
-    rigs = [child for child in children if _network(child) != _network(host._process.pid)] or _wait_for(
-        lambda: [child for child in _children(int(host.run("cat", "/run/module.pid").stdout)) if _network(child) != _network(host._process.pid)])
+    rigs = [child for child in children if _network(child) != _network(host.pid)] or _wait_for(
+        lambda: [child for child in _children(int(host.run("cat", "/run/module.pid").stdout)) if _network(child) != _network(host.pid)])
     os.kill(int(host.run("cat", "/run/module.pid").stdout), signal.SIGKILL)
     process.communicate()
     assert _wait_for(lambda: not any(Path(f"/proc/{child}/ns/net").exists() for child in rigs))

@@ -9,7 +9,6 @@ accept: the connection opens. reject: it is refused at once. drop: nothing answe
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from .support.forked import Process
 from .support.host import FAMILIES, Host
 from .test_packets import NAMES, RULES, worded
 
@@ -107,7 +107,7 @@ def sides(host: Host, new_host: Callable[[], Host]) -> dict[str, Host]:
     for name, other in found.items():
         # Without ARP a packet goes to the sender's own Ethernet address. The rules let no neighbour discovery through.
         same = ["address", "02:00:00:00:00:77"]
-        host.run("ip", "link", "add", f"{name}0", *same, "type", "veth", "peer", "name", "up0", *same, "netns", str(other._process.pid))
+        host.run("ip", "link", "add", f"{name}0", *same, "type", "veth", "peer", "name", "up0", *same, "netns", str(other.pid))
         for member, link in ((host, f"{name}0"), (other, "up0")):
             member.run("ip", "link", "set", link, "arp", "off", "up")
     for family in FAMILIES:
@@ -156,7 +156,7 @@ def _by_who() -> dict[str, list[int]]:
     return groups
 
 
-def _asked(member: Host, who: str, family: str, numbers: list[int]) -> subprocess.Popen[str]:
+def _asked(member: Host, who: str, family: str, numbers: list[int]) -> Process:
     names = NAMES[family]
     questions = [[protocol, names[source], port, names[destination], to]
                  for _who, protocol, source, port, destination, to in (QUESTIONS[number] for number in numbers)]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,9 @@ from typing import Any
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 
+from .support.forked import Process
 from .support.host import FAMILIES, Host
+from .support.wire import wait_for_addresses
 
 SERVER = {"ipv4": "192.0.2.1", "ipv6": "2001:db8::1"}
 CLIENT = {"ipv4": "192.0.2.2", "ipv6": "2001:db8::2"}
@@ -81,15 +82,13 @@ with socket.socket(family, socket.SOCK_RAW, protocol) as wire:
 def client(new_host: Callable[[], Host], host: Host) -> Host:
     """Make a neighbour of `host` on its eth0."""
     neighbour = new_host()
-    with ExitStack() as stack:
-        there = stack.enter_context(neighbour.start("sleep", "600"))
-        host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire0")
-        host.run("ip", "link", "set", "wire0", "netns", str(there.pid))
-        there.kill()
+    host.run("ip", "link", "add", "eth0", "type", "veth", "peer", "name", "wire0", "netns", str(neighbour.pid))
     for member, interface, addresses in ((host, "eth0", SERVER), (neighbour, "wire0", CLIENT)):
         member.run("ip", "address", "add", addresses["ipv4"] + "/24", "dev", interface)
         member.run("ip", "address", "add", addresses["ipv6"] + "/64", "dev", interface, "nodad")
         member.run("ip", "link", "set", interface, "up")
+    for member, interface in ((host, "eth0"), (neighbour, "wire0")):
+        wait_for_addresses(member, interface)
     return neighbour
 
 
@@ -121,7 +120,7 @@ def send_segment(client: Host, port: int, flags: int) -> None:
     client.run(sys.executable, "-c", code)
 
 
-def say(talk: subprocess.Popen[str], word: str) -> str:
+def say(talk: Process, word: str) -> str:
     assert talk.stdin is not None
     assert talk.stdout is not None
     talk.stdin.write(word + "\n")

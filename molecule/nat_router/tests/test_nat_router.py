@@ -139,6 +139,10 @@ def test_row_3_3_ftp_through_the_router(client: Host, place: Place, mode: str) -
     assert fetched(client, place.outside, place.client, mode) == "a file by FTP"
 
 
+CHANGES = {"server": 3, "workstation": 2, "nat_router": 3}
+"""Rules and sysctls; on the way from and to a router also modules, as its helper has a half for NAT."""
+
+
 @pytest.mark.parametrize("name", ["bookworm"], indirect=True)
 def test_a_router_becomes_a_server_and_a_workstation_and_a_router_again(name: str, client: Host, outside: Host, four: Place) -> None:
     """With the same variables. Nothing of a profile is left in the next one, and check mode changes nothing."""
@@ -149,11 +153,11 @@ def test_a_router_becomes_a_server_and_a_workstation_and_a_router_again(name: st
     for profile in ("server", "workstation", "nat_router"):
         if profile == "server":
             shown = play(name, "--check", "--diff", profile=profile)
-            assert (shown.status, shown.changed) == (0, 2), shown.output
+            assert (shown.status, shown.changed) == (0, CHANGES[profile]), shown.output
             assert "--palisade-FORWARD" in shown.output or "-A palisade-FORWARD" in shown.output
             assert saved(router, SERVERS[name]) == before
         done = play(name, profile=profile)
-        assert (done.status, done.changed) == (0, 2), done.output
+        assert (done.status, done.changed) == (0, CHANGES[profile]), done.output
         seen[profile] = how(client, *here), how(outside, *there), saved(router, SERVERS[name]) == before
     assert seen == {
         "server": ([SILENCE, OPEN], [SILENCE, OPEN, REFUSED], False),

@@ -498,9 +498,7 @@ with socket.create_connection(("{to}", 443), 5) as connection:
 
 def plug(host: Host, name: str, there: Host, name_there: str) -> None:
     """Lay a cable from one host to another."""
-    with there.start("sleep", "600") as process:
-        host.run("ip", "link", "add", name, "type", "veth", "peer", "name", name_there, "netns", str(process.pid))
-        process.kill()
+    host.run("ip", "link", "add", name, "type", "veth", "peer", "name", name_there, "netns", str(there.pid))
     for member, interface in ((host, name), (there, name_there)):
         member.run("ip", "link", "set", interface, "up")
 

@@ -10,10 +10,10 @@ done, or somebody else meddle after it.
 """
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from .forked import Process
 from .host import COMMANDS, PID_FILE, SHIMS, Host, ModuleResult, finish
 
 DIRECTORY = "/run/faults"
@@ -66,13 +66,10 @@ def _order(host: Host, moment: str, number: int) -> None:
     host.run("sh", "-euc", script)
 
 
-def start_watched(
-    host: Host, *, environment: Mapping[str, str] | None = None, through: Sequence[str] = (), **options: Any
-) -> subprocess.Popen[str]:
+def start_watched(host: Host, *, environment: Mapping[str, str] | None = None, **options: Any) -> Process:
     """Start the module with the wrappers in its PATH."""
     path = f"{DIRECTORY}/bin:{SHIMS}:/usr/sbin:/usr/bin:/sbin:/bin"
-    variables = [f"{name}={value}" for name, value in (environment or {}).items()]
-    return host.start_module(options, through=[*through, "env", f"PATH={path}", *variables])
+    return host.start_module(options, environment={**(environment or {}), "PATH": path})
 
 
 def run_watched(host: Host, **options: Any) -> ModuleResult:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .forked import COLLECTIONS, Forked, Process
 from .save_text import without_comments, without_counters, without_empty_tables, without_policy_counters
 
 FAMILIES = ("ipv4", "ipv6")
 BACKENDS = ("nft", "legacy")
 COMMANDS = {"ipv4": "iptables", "ipv6": "ip6tables"}
-COLLECTIONS = Path(__file__).resolve().parents[3] / ".collections"
 PID_FILE = "/run/module.pid"
 SHIMS = "/run/bin"
 # A command that starts another one with what Docker gives a container, and NET_ADMIN.
@@ -103,8 +103,13 @@ class Host:
         self._process.kill()
         self._process.communicate()
 
+    @property
+    def pid(self) -> int:
+        """The process whose namespaces the host is."""
+        return self._process.pid
+
     def _argv(self, command: Sequence[str]) -> list[str]:
-        return ["nsenter", f"--target={self._process.pid}", "--net", "--mount", *command]
+        return ["nsenter", f"--target={self.pid}", "--net", "--mount", *command]
 
     def through(self) -> list[str]:
         """Return what starts a command on the host, for callers with an environment of their own."""
@@ -114,18 +119,24 @@ class Host:
         path = f"{SHIMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         return {"HOME": "/root", "LC_ALL": "C.UTF-8", **self.environment, "PATH": path}
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Start a command on the host and leave it running; the caller ends it."""
+    def start(self, *command: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Start a command on the host, with more or other variables, and leave it running; the caller ends it."""
+        variables = {**self._environment(), **(environment or {})}
+        if command[0] == sys.executable:
+            return Forked(self.pid, command[1:], variables)
         pipe = subprocess.PIPE
-        return subprocess.Popen(
-            self._argv(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=self._environment()
-        )
+        return subprocess.Popen(self._argv(command), stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=variables)
 
     def run(self, *command: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the host to its end."""
-        done = subprocess.run(
-            self._argv(command), input=text, capture_output=True, text=True, env=self._environment(), check=False
-        )
+        if command[0] == sys.executable:
+            with Forked(self.pid, command[1:], self._environment(), text) as process:
+                output, errors = process.communicate()
+            done = subprocess.CompletedProcess(command, process.returncode, output, errors)
+        else:
+            done = subprocess.run(
+                self._argv(command), input=text, capture_output=True, text=True, env=self._environment(), check=False
+            )
         assert not check or done.returncode == 0, f"{command} ended with {done.returncode}: {done.stderr}"
         return done
 
@@ -154,12 +165,12 @@ class Host:
 
     def start_module(
         self, options: Mapping[str, Any], *, check_mode: bool = False, through: Sequence[str] = (), runner: str = "module_process.py",
-        name: str = "iptables_ruleset",
-    ) -> subprocess.Popen[str]:
+        name: str = "iptables_ruleset", environment: Mapping[str, str] | None = None,
+    ) -> Process:
         """Start a module on the host; `through` is a command that starts it, such as setpriv, and `runner` a file beside this one."""
         arguments = {"backend": self.backend, **options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
         process = self.start(
-            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), name, PID_FILE
+            *through, sys.executable, str(Path(__file__).with_name(runner)), str(COLLECTIONS), name, PID_FILE, environment=environment
         )
         assert process.stdin is not None
         process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
@@ -198,7 +209,7 @@ class Host:
         return result.message
 
 
-def finish(process: subprocess.Popen[str]) -> ModuleResult:
+def finish(process: Process) -> ModuleResult:
     """Wait for a module run and read its JSON; a run that was killed has none."""
     stdout, stderr = process.communicate(timeout=240)
     killed = process.returncode < 0

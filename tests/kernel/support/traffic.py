@@ -4,9 +4,9 @@
 """Real packets on a throwaway host's loopback. It judges nothing; tests read the counters."""
 from __future__ import annotations
 
-import subprocess
 import sys
 
+from .forked import Process
 from .host import Host
 
 LISTEN = """
@@ -56,18 +56,18 @@ for port in itertools.cycle(range(20000, 60000)):
 """
 
 
-def talk(host: Host, port: int) -> subprocess.Popen[str]:
+def talk(host: Host, port: int) -> Process:
     """Start to send UDP datagrams over loopback without end, each a connection of its own; the caller kills it."""
     return _started(host.start(sys.executable, "-c", TALK.format(port=port)))
 
 
-def _started(process: subprocess.Popen[str]) -> subprocess.Popen[str]:
+def _started(process: Process) -> Process:
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
 
-def listen(host: Host, port: int) -> subprocess.Popen[str]:
+def listen(host: Host, port: int) -> Process:
     """Start a TCP server on the host; the caller kills it."""
     return _started(host.start(sys.executable, "-c", LISTEN.format(port=port)))
 

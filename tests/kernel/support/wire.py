@@ -83,16 +83,21 @@ def cable(
     host: Host, neighbour: Host, interface: str = "eth0", own: Mapping[str, str] | None = None, there: Mapping[str, str] | None = None
 ) -> None:
     """Connect two hosts: an interface of `host`, and wire0 of its neighbour."""
-    with neighbour.start("sleep", "600") as inside:
-        host.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "wire0")
-        host.run("ip", "link", "set", "wire0", "netns", str(inside.pid))
-        inside.kill()
+    host.run("ip", "link", "add", interface, "type", "veth", "peer", "name", "wire0", "netns", str(neighbour.pid))
     for member, name, addresses in ((host, interface, own or OWN), (neighbour, "wire0", there or NEIGHBOUR)):
         # A router asks for its neighbours from its link-local address, and would wait until nobody else has shown up with it.
         member.run("sysctl", "-qw", f"net.ipv6.conf.{name}.accept_dad=0")
         member.run("ip", "address", "add", addresses["ipv4"] + "/24", "dev", name)
         member.run("ip", "address", "add", addresses["ipv6"] + "/64", "dev", name, "nodad")
         member.run("ip", "link", "set", name, "up")
+    for member, name in ((host, interface), (neighbour, "wire0")):
+        wait_for_addresses(member, name)
+
+
+def wait_for_addresses(host: Host, interface: str) -> None:
+    """Wait until an interface can be asked for both its IPv6 addresses: the kernel listens for that in its own time, and who asks too early
+    asks again after a second."""
+    host.run("sh", "-euc", f"until [ $(grep -c ' {interface} *ff0200000000000000000001ff' /proc/net/igmp6) = 2 ]; do sleep 0.02; done")
 
 
 @contextmanager

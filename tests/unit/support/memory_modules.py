@@ -138,12 +138,11 @@ class MemoryModules(ModulesHost):
         return frozenset(self.known[name]) if name in self.known else None
 
     def _install(self, name: str) -> Optional[ConfigLine]:
-        """The install line that modprobe heeds: none for a module with soft dependencies."""
-        first = [line for line in self._lines() if line.path.rpartition('/')[2] < 'modules.softdep']
-        emptied = any(line.command == 'softdep' and line.is_about(name) for line in first)
-        if name in self.soft and not emptied:
-            return None
-        return next((line for line in self._lines() if line.command == 'install' and line.is_about(name)), None)
+        """The install line that modprobe heeds: none for a module with soft dependencies, of which the first line counts."""
+        kernels = [ConfigLine('modules.softdep', 'softdep', soft, 'pre: x') for soft in self.soft]
+        told = sorted((line for line in [*self._lines(), *kernels] if line.is_about(name)), key=lambda line: line.path.rpartition('/')[2])
+        softdep = next((line.text.replace('pre:', '').replace('post:', '').strip() for line in told if line.command == 'softdep'), '')
+        return None if softdep else next((line for line in told if line.command == 'install'), None)
 
     def not_blocked(self, names: Sequence[str]) -> List[str]:
         self.calls.append('modprobe -D %s' % ' '.join(names))

@@ -240,9 +240,7 @@ def test_a_module_with_soft_dependencies_is_blocked_too() -> None:
 
 def test_a_block_that_does_not_hold_is_put_back() -> None:
     host = MemoryModules().put('nf_conntrack_ftp')
-    host.soft = {'nf_conntrack_ftp'}
     host.files['/etc/modprobe.d/00-a.conf'] = 'softdep nf_conntrack_ftp pre: xt_LOG\n'
-    host.not_blocked = lambda names: list(names)  # type: ignore[method-assign]
     assert refused(host, {'name': 'nf_conntrack_ftp', 'state': 'blocked'}) == (
         'modprobe would load nf_conntrack_ftp in spite of its block in /etc/modprobe.d/palisade.conf. Nothing has changed')
 
@@ -423,6 +421,12 @@ def test_a_kernel_without_modules_takes_the_files_and_is_told() -> None:
     assert lines(host, LOAD_FILE) == ['nf_conntrack', 'nf_conntrack_sip', 'xt_LOG', 'xt_limit']
     assert lines(host, MODPROBE_FILE) == ['install sctp /bin/false']
     assert host.calls == []
+
+
+def test_a_symbol_of_an_old_name_means_todays_module() -> None:
+    host = MemoryModules.without_modules()
+    host.in_configuration = ({'ipt_REDIRECT', 'xt_REDIRECT'}, set())
+    assert states(second(host, 'ipt_REDIRECT')) == {'xt_REDIRECT': 'built_in'}
 
 
 def test_a_container_sees_what_its_host_has_loaded_and_can_do_no_more() -> None:

@@ -4,6 +4,7 @@
 """What is declared: profile, benchmark, settings and interfaces put together, and where a profile gives way to what a host lives by."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
@@ -154,3 +155,11 @@ def test_what_a_kernel_starts_with() -> None:
     assert kernel_default('net/ipv4/conf/eth0/accept_source_route') == '1'
     assert kernel_default('net/core/bpf_jit_harden') == '0'
     assert kernel_default('net/ipv4/tcp_ecn') is None
+
+
+def test_the_page_has_the_table() -> None:
+    page = (Path(__file__).parents[4] / 'docs' / 'kernel.md').read_text(encoding='utf-8')
+    rows = ['| `%s` | %s | %s | %s |' % (row.key, ' | '.join(value or 'left' for value in (row.workstation, row.server, row.router, row.cis)),
+                                         row.reason, row.source) for row in ROWS]
+    table = '\n'.join(['| key | workstation | server | router | cis | why | source |', '| --- | --- | --- | --- | --- | --- | --- |', *rows])
+    assert '\n\n%s\n\n' % table in page, 'docs/kernel.md has another table of the profiles'

@@ -39,10 +39,9 @@ def said(boot: BootOrder, path: str) -> Optional[str]:
 
 
 def test_lines_as_people_write_them() -> None:
-    text = '\n'.join(['# comment', '; comment', '', ' net.ipv4.tcp_ecn=0 ', '-net/ipv4/conf/eth0.100/rp_filter = 2',
-    'net.ipv4.conf.eth0/100.log_martians = 1',
-                      'net.ipv4.tcp_wmem = 1\t2 3', '-net.ipv4.conf.all.rp_filter', 'nonsense', 'net.ipv4.ip_forward = 1',
-                      'kernel.core_pattern = a=b'])
+    text = '\n'.join((
+        '# comment', '; comment', '', ' net.ipv4.tcp_ecn=0 ', '-net/ipv4/conf/eth0.100/rp_filter = 2', 'net.ipv4.conf.eth0/100.log_martians = 1',
+        'net.ipv4.tcp_wmem = 1\t2 3', '-net.ipv4.conf.all.rp_filter', 'nonsense', 'net.ipv4.ip_forward = 1', 'kernel.core_pattern = a=b'))
     assert [(line.key, line.value, line.where) for line in parse_lines(SysctlFile('/f', text))] == [
         ('net/ipv4/tcp_ecn', '0', '/f:4'), (VLAN, '2', '/f:5'), ('net/ipv4/conf/eth0.100/log_martians', '1', '/f:6'),
         ('net/ipv4/tcp_wmem', '1\t2 3', '/f:7'),
@@ -56,8 +55,8 @@ def test_a_name_counts_once_and_names_make_the_order() -> None:
 
 
 def test_ours_stands_behind_what_distributions_bring() -> None:
-    files = [SysctlFile('/usr/lib/sysctl.d/50-default.conf', ''), SysctlFile('/etc/sysctl.d/99-sysctl.conf',
-    ''), SysctlFile('/etc/sysctl.d/99-zzz.conf', '')]
+    paths = ('/usr/lib/sysctl.d/50-default.conf', '/etc/sysctl.d/99-sysctl.conf', '/etc/sysctl.d/99-zzz.conf')
+    files = [SysctlFile(path, '') for path in paths]
     assert [file.path for file in with_own(files, 'text')] == [
         '/usr/lib/sysctl.d/50-default.conf', '/etc/sysctl.d/99-sysctl.conf', OWN_FILE, '/etc/sysctl.d/99-zzz.conf']
     assert with_own(files, '') == files
@@ -126,12 +125,12 @@ def test_whether_ufw_applies_its_file(switch: str, defaults: str, on: bool) -> N
 
 
 LINES: List[Tuple[str, str]] = [(ETH0, '1'), (VLAN, '2'), ('net/ipv4/conf/*/log_martians', '1'), ('net/ipv4/tcp_wmem', '1 2 3'),
-('net/ipv4/conf/all/forwarding', '1')]
+                                ('net/ipv4/conf/all/forwarding', '1')]
 
 
 def test_what_is_written_is_read_back() -> None:
-    text = file_text('A server', [('why', [set_line(path, value) for path, value in LINES]),
-    ('spared', [spare_line(VLAN.replace('rp_filter', 'tag'))])])
+    spared = spare_line(VLAN.replace('rp_filter', 'tag'))
+    text = file_text('A server', [('why', [set_line(path, value) for path, value in LINES]), ('spared', [spared])])
     assert [(line.key, line.value) for line in parse_lines(SysctlFile(OWN_FILE, text))] == [*LINES, ('net/ipv4/conf/eth0.100/tag', None)]
     assert '-net/ipv4/conf/eth0.100/rp_filter = 2\n' in text
     assert file_text('Nothing', []) == ''

@@ -171,13 +171,13 @@ def test_an_interface_that_another_file_names_gets_a_line_of_its_own(host: Memor
 
 @pytest.mark.parametrize(('path', 'text', 'key', 'said'), [
     ('/etc/sysctl.d/99-zzz.conf', '\nnet.ipv4.tcp_syncookies=0', 'net.ipv4.tcp_syncookies',
-    '/etc/sysctl.d/99-zzz.conf:2: net.ipv4.tcp_syncookies = 0 (at boot)'),
+     '/etc/sysctl.d/99-zzz.conf:2: net.ipv4.tcp_syncookies = 0 (at boot)'),
     ('/etc/sysctl.d/99-zzz.conf', 'net.ipv4.conf.eth0.rp_filter=0', RP % 'all',
-    '/etc/sysctl.d/99-zzz.conf:1: net.ipv4.conf.eth0.rp_filter = 0 (at boot)'),
+     '/etc/sysctl.d/99-zzz.conf:1: net.ipv4.conf.eth0.rp_filter = 0 (at boot)'),
     ('/etc/sysctl.d/99-zzz.conf', 'net.ipv4.conf.eth*.rp_filter=0', RP % 'all',
-    '/etc/sysctl.d/99-zzz.conf:1: net.ipv4.conf.eth*.rp_filter = 0 (at boot)'),
+     '/etc/sysctl.d/99-zzz.conf:1: net.ipv4.conf.eth*.rp_filter = 0 (at boot)'),
     ('/etc/sysctl.d/99-zzz.conf', 'net.ipv4.conf.all.forwarding=1', 'net.ipv4.ip_forward',
-    '/etc/sysctl.d/99-zzz.conf:1: net.ipv4.ip_forward = 1 (at boot)'),
+     '/etc/sysctl.d/99-zzz.conf:1: net.ipv4.ip_forward = 1 (at boot)'),
 ])
 def test_a_file_behind_ours_shadows_it(host: MemorySysctl, path: str, text: str, key: str, said: str) -> None:
     host.file(path, text)
@@ -376,8 +376,10 @@ SETTINGS = {
 }
 
 
-@given(st.lists(st.tuples(st.sampled_from([None, 'workstation', 'server',
-'router']), st.fixed_dictionaries({}, optional=SETTINGS)), min_size=1, max_size=4))
+A_PROFILE = st.sampled_from([None, 'workstation', 'server', 'router'])
+
+
+@given(st.lists(st.tuples(A_PROFILE, st.fixed_dictionaries({}, optional=SETTINGS)), min_size=1, max_size=4))
 def test_whatever_came_before_the_declared_is_in_effect_or_refused(steps: List[Any]) -> None:
     host, refusals = MemorySysctl(), []
     for profile, settings in steps:

@@ -165,8 +165,7 @@ def test_effective(family: str, leaf: str, in_all: str, own: str, forwards: bool
 
 
 LEAVES = [('ipv4', 'rp_filter'), ('ipv4', 'log_martians'), ('ipv4', 'accept_source_route'), ('ipv4', 'accept_redirects'),
-('ipv6', 'accept_source_route'),
-          ('ipv6', 'accept_ra')]
+          ('ipv6', 'accept_source_route'), ('ipv6', 'accept_ra')]
 
 
 @st.composite

@@ -1,0 +1,16 @@
+# SPDX-FileCopyrightText: 2026 palisade.netfilter contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Document 002: the settings of its personal firewall, in its order.
+echo 1 > /proc/sys/net/ipv4/icmp_echo_ignore_broadcasts
+echo 0 > /proc/sys/net/ipv4/conf/all/accept_source_route
+echo 0 > /proc/sys/net/ipv4/conf/default/accept_source_route
+echo 1 > /proc/sys/net/ipv4/tcp_syncookies
+echo 0 > /proc/sys/net/ipv4/conf/default/accept_redirects
+echo 0 > /proc/sys/net/ipv4/conf/all/send_redirects
+echo 0 > /proc/sys/net/ipv4/conf/default/send_redirects
+echo 1 > /proc/sys/net/ipv4/conf/all/rp_filter
+echo 1 > /proc/sys/net/ipv4/conf/default/rp_filter
+echo 1 > /proc/sys/net/ipv4/conf/all/log_martians
+echo 1 > /proc/sys/net/ipv4/conf/default/log_martians
+echo 2 > /proc/sys/net/ipv4/ip_dynaddr
+echo 0 > /proc/sys/net/ipv4/tcp_ecn
