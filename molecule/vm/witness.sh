@@ -10,7 +10,7 @@ set -eu
 mkdir -p /etc/systemd/system/systemd-networkd.service.d
 cat >/etc/systemd/system/systemd-networkd.service.d/witness.conf <<'END'
 [Service]
-ExecStartPre=+/bin/sh -c 'exec >/run/witness; ip -br link; cat /proc/modules; for family in ip ip6; do $${family}tables-save; done; \
+ExecStartPre=-+/bin/sh -c 'exec >/run/witness; ip -br link; cat /proc/modules; for family in ip ip6; do $${family}tables-save; done; \
   cd /proc/sys; grep -s . net/ipv4/ip_forward net/ipv4/conf/*/* net/ipv6/conf/*/* net/core/* net/netfilter/nf_conntrack_max; true'
 END
 

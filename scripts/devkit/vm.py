@@ -252,7 +252,7 @@ class Machine:
     def check(self, command: str, *, seconds: float = 60) -> str:
         """Run a shell command as root and return what it prints; fail if it does."""
         done = self.run(command, seconds=seconds)
-        assert done.returncode == 0, f"{self.name}: {command}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{self.name}: {command}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
         return done.stdout.strip()
 
     def answers(self, seconds: float = 5) -> bool:
@@ -270,7 +270,7 @@ class Machine:
         """Return what tells this boot from the others."""
         return self.check("cat /proc/sys/kernel/random/boot_id")
 
-    def wait(self, seconds: float = 180, *, other_than: str = "") -> None:
+    def wait(self, seconds: float = 400, *, other_than: str = "") -> None:
         """Wait until it is up, with another boot id than the one given, and all that it starts is started."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -282,7 +282,7 @@ class Machine:
                 time.sleep(0.3)
         raise NoAnswerError(f"{self.name} is not up after {seconds:.0f} s; its console ends with:\n{self.console()[-2000:]}")
 
-    def reboot(self, *, seconds: float = 180) -> None:
+    def reboot(self, *, seconds: float = 400) -> None:
         """Have it reboot in an orderly way, and wait until it is up again."""
         before = self.boot_id()
         self.run("systemctl reboot")

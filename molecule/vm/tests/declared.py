@@ -19,8 +19,9 @@ LEGACY = {"ip_tables", "ip6_tables", "iptable_filter", "ip6table_filter", "iptab
 
 READ = """
 ip -br link; cat /proc/modules; for family in ip ip6; do ${family}tables-save; done
-cd /proc/sys; grep -s . net/ipv4/ip_forward net/ipv4/conf/*/* net/ipv6/conf/*/* net/core/* net/netfilter/nf_conntrack_max
+cd /proc/sys; grep -s . net/ipv4/ip_forward net/ipv4/conf/*/* net/ipv6/conf/*/* net/core/* net/netfilter/nf_conntrack_max; true
 """
+"""As the witness of `witness.sh` has it. Some of the files can never be read."""
 
 
 class State(NamedTuple):
@@ -43,7 +44,7 @@ def state(machine: vm.Machine) -> State:
 def read(text: str) -> State:
     """Return the state that somebody has written down."""
     lines = text.splitlines()
-    links = [words for words in (re.match(r"(\S+) +(UP|DOWN|UNKNOWN) .*<(\S*)>$", line) for line in lines) if words]
+    links = [words for words in (re.match(r"(\S+) +(UP|DOWN|UNKNOWN) .*<(\S*)> *$", line) for line in lines) if words]
     return State(
         up={link[1].split("@")[0] for link in links if "UP" in link[3].split(",")} - {"lo"},
         modules={line.split()[0] for line in lines if re.match(r"\w+ \d+ \d+ ", line)},

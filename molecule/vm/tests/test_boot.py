@@ -24,6 +24,7 @@ def test_the_role_has_declared_it(machine: vm.Machine, before: State) -> None:
     assert sum(line.startswith(":palisade-INPUT ") for line in before.rules) == 2
     assert before.modules >= LOADED | (LEGACY if legacy else set())
     assert not before.modules & {"dummy", "sctp"}
+    assert before.up == {"eth0", "eth1", "late.100"}
     assert {interface: in_effect(before.sysctls, interface) for interface in WANTED} == WANTED
 
 
