@@ -11,7 +11,7 @@ from glob import glob
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, HostFiles
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, HostFiles, bytes_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_files import (
     DIRECTORIES,
     OWN_FILE,
@@ -27,6 +27,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_files i
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_profiles import FORWARDERS
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_values import ALL, DEFAULT, FAMILIES, PREFIX, shown
 
+_STATUS = '/proc/self/status'
+_NET_ADMIN = 1 << 12
 _ROUTES6 = '/proc/net/ipv6_route'
 #: RTF_ADDRCONF: the route was learned from a router's advertisement.
 _LEARNED = 0x00040000
@@ -66,6 +68,7 @@ class SysctlHost(HostFiles):
         """The values of those keys that can be read, and what is wrong with keys that are there, as in Facts."""
         values: Dict[str, str] = {}
         faults: Dict[str, str] = {}
+        administers = self._administers_the_network()
         for path in paths:
             try:
                 value = self.read(path)
@@ -77,7 +80,17 @@ class SysctlHost(HostFiles):
             values[path] = value
             if not os.access(self.root + path, os.W_OK):
                 faults[path] = 'readonly' if self._mode(path) & 0o222 else 'fixed'
+            elif not administers and path.startswith('net/ipv4/conf/') and path.endswith('/forwarding'):
+                faults[path] = 'readonly'
         return values, faults
+
+    @staticmethod
+    def _administers_the_network() -> bool:
+        """Whether this process has CAP_NET_ADMIN, without which IPv4's forwarding looks writable and is not."""
+        for line in bytes_of(_STATUS).splitlines():
+            if line.startswith(b'CapEff:'):
+                return bool(int(line.split()[1], 16) & _NET_ADMIN)
+        return True
 
     def _fault_of_reading(self, path: str, error: OSError) -> str:
         if error.errno == errno.EISDIR:

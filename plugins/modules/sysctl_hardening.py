@@ -19,7 +19,7 @@ description:
     the interfaces are written as that takes. Interfaces that come later have it too.
   - Values are checked before anything is written, written straight into C(/proc/sys), and read back. If one of them fails, those already written
     are put back.
-  - The table of the profiles is in L(docs/kernel.md,https://github.com/palisade/palisade.netfilter/blob/main/docs/kernel.md).
+  - The table of the profiles, with the reason for each value, is in the collection's C(docs/kernel.md).
 extends_documentation_fragment:
   - palisade.netfilter.attributes
 options:

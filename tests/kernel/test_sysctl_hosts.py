@@ -51,6 +51,16 @@ def test_a_read_only_proc_sys_is_told_once_and_is_no_change_the_second_time(mach
     assert read(machine, SOME) != before
 
 
+def test_a_container_that_may_write_but_not_administer_its_network_keeps_its_forwarding(machine: Host) -> None:
+    """There ip_forward looks writable, and the kernel refuses it; all else is set."""
+    through = ("setpriv", "--inh-caps=-all", "--bounding-set=-net_admin")
+    result = hardened(machine, profile="router", through=through)
+    states = {key: entry["state"] for key, entry in by_key(result).items()}
+    assert states["net.ipv4.ip_forward"] == "readonly"
+    assert states["net.ipv6.conf.all.forwarding"] == states["net.ipv4.conf.all.send_redirects"] == "changed"
+    assert "net.ipv4.ip_forward" in result.warnings[0]
+
+
 def test_without_root_nothing_is_tried(machine: Host) -> None:
     result = harden(machine, profile="server", through=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"))
     assert result.failed
