@@ -10,7 +10,7 @@ done, or somebody else meddle after it.
 """
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .forked import Process
@@ -66,10 +66,12 @@ def _order(host: Host, moment: str, number: int) -> None:
     host.run("sh", "-euc", script)
 
 
-def start_watched(host: Host, *, environment: Mapping[str, str] | None = None, **options: Any) -> Process:
+def start_watched(
+    host: Host, *, environment: Mapping[str, str] | None = None, through: Sequence[str] = (), **options: Any
+) -> Process:
     """Start the module with the wrappers in its PATH."""
     path = f"{DIRECTORY}/bin:{SHIMS}:/usr/sbin:/usr/bin:/sbin:/bin"
-    return host.start_module(options, environment={**(environment or {}), "PATH": path})
+    return host.start_module(options, through=through, environment={**(environment or {}), "PATH": path})
 
 
 def run_watched(host: Host, **options: Any) -> ModuleResult:
