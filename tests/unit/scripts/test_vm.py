@@ -27,6 +27,7 @@ def scenarios(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     monkeypatch.setattr(groups, "_scenario", scenario)
     monkeypatch.setattr(groups, "Bench", lambda log: None)
     monkeypatch.setattr(groups, "run", lambda argv, log: 0)
+    monkeypatch.setattr(groups, "output", lambda argv: ran.append(" ".join(argv[-4:])))
     monkeypatch.setattr(groups, "_clear_away", lambda scenarios, log: None)
     monkeypatch.setattr(groups, "test_images", lambda suites, log: [])
     monkeypatch.setattr(groups.machine, "install_packages", lambda names, log: None)
@@ -37,7 +38,7 @@ def scenarios(monkeypatch: pytest.MonkeyPatch) -> List[str]:
 
 def test_virtual_machines_are_a_group_of_their_own(scenarios: List[str]) -> None:
     groups.GROUPS["vm"](io.StringIO())
-    assert scenarios == ["vm"]
+    assert scenarios == ["vm", "vm stop bookworm trixie"]
     scenarios.clear()
     groups.GROUPS["molecule"](io.StringIO())
     assert "default" in scenarios and "vm" not in scenarios
