@@ -273,9 +273,9 @@ class Machine:
     def wait(self, seconds: float = 400, *, other_than: str = "") -> None:
         """Wait until it is up, with another boot id than the one given, and all that it starts is started."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        while time.monotonic() < end and self.pid is not None:
             with contextlib.suppress(NoAnswerError):
-                argv = self.ssh_argv("-o", "ControlPath=none", "-o", f"ProxyCommand={self._dial(end - time.monotonic())}")
+                argv = self.ssh_argv("-o", "ControlPath=none", "-o", f"ProxyCommand={self._dial(20)}")
                 done = self._ssh([*argv, "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running --wait"], end - time.monotonic())
                 if len(done.stdout.split()) == 2 and done.stdout.split()[0] != other_than:
                     return

@@ -19,7 +19,7 @@ KNOCK = """
 import json, select, socket, sys
 def knock(target):
     try:
-        socket.create_connection(target, timeout=0.2).close()
+        socket.create_connection(target, timeout=0.5).close()
     except ConnectionRefusedError:
         return "refused"
     except OSError:

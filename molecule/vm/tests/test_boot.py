@@ -21,7 +21,7 @@ def witnessed(rebooted: vm.Machine) -> State:
 
 def test_the_role_has_declared_it(machine: vm.Machine, before: State) -> None:
     legacy = BACKENDS[machine.release] == "legacy"
-    assert sum(line.startswith(":palisade-INPUT ") for line in before.rules) == 2
+    assert all(before.rules[f"{program}-save filter palisade-INPUT"][1:] for program in ("iptables", "ip6tables"))
     assert before.modules >= LOADED | (LEGACY if legacy else set())
     assert not before.modules & {"dummy", "sctp"}
     assert before.up == {"eth0", "eth1", "late.100"}
@@ -48,11 +48,14 @@ def test_it_was_so_before_there_was_a_network(machine: vm.Machine, witnessed: St
 
 
 def test_one_came_after_the_other(rebooted: vm.Machine) -> None:
-    units = ("systemd-modules-load.service", UNIT, "systemd-sysctl.service", "network-pre.target", "systemd-networkd.service")
-    shown = rebooted.check(f"systemctl show --property=ActiveEnterTimestampMonotonic --value {' '.join(units)}")
-    when = [int(number) for number in shown.split()]
-    assert len(when) == len(units)
-    assert when[0] > 0 and when == sorted(when), dict(zip(units, when))
+    orders = (
+        ("systemd-modules-load.service", UNIT, "systemd-sysctl.service", "systemd-networkd.service"),
+        (UNIT, "network-pre.target", "systemd-networkd.service"),
+    )
+    for units in orders:
+        shown = rebooted.check(f"systemctl show --property=ActiveEnterTimestampMonotonic --value {' '.join(units)}")
+        when = [int(number) for number in shown.split()]
+        assert (len(when), when) == (len(units), sorted(when)) and when[0] > 0, dict(zip(units, when))
     assert "ordering cycle" not in rebooted.check("journalctl -q -b --no-pager").lower()
 
 
@@ -68,7 +71,7 @@ def test_no_packet_got_through_that_the_rules_forbid(machine: vm.Machine, heard:
         f"{address} {port}": answers for address in (machine.address, machine.address6)
         for port, answers in ((443, {"silence", "refused"}), (8080, {"silence"}))
     }
-    assert "0.0.0.0:8080" in machine.check("ss -ltnH").replace("*:8080", "0.0.0.0:8080").replace("[::]:8080", "0.0.0.0:8080")
+    assert ":8080 " in machine.check("ss -ltnH")
 
 
 def test_modules_have_their_options_and_blocked_ones_do_not_load(rebooted: vm.Machine) -> None:
