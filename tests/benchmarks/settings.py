@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_values import conf_of, effective, parse_key, same_value
+from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_values import conf_of, conf_path, effective, parse_key, same_value
 from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
 from ansible_collections.palisade.netfilter.tests.kernel.support.sysctls import read, write
 
@@ -66,18 +66,16 @@ def prepare(host: Host) -> None:
 
 def not_in_effect(host: Host) -> int:
     """Return how many settings are not in effect on some interface."""
-    wrong = 0
-    for key, value in SETTINGS.items():
-        conf = conf_of(parse_key(key))
-        if conf is None or conf.member == "default" or conf.leaf == "forwarding":
-            found = [read(host, [parse_key(key)])[parse_key(key)]]
-        else:
-            found = [_on(host, conf.family, conf.leaf, name) for name in INTERFACES]
-        wrong += not all(same_value(parse_key(key), one, str(value)) for one in found)
-    return wrong
-
-
-def _on(host: Host, family: str, leaf: str, interface: str) -> str:
-    paths = [f"net/{family}/conf/{name}/{leaf}" for name in ("all", interface)] + [f"net/ipv4/conf/{interface}/forwarding"]
-    values = read(host, paths)
-    return effective((family, leaf), values[paths[0]], values[paths[1]], values[paths[2]] == "1")
+    confs = {parse_key(key): conf_of(parse_key(key)) for key in SETTINGS}
+    single = [path for path, conf in confs.items() if conf is None or conf.member == "default" or conf.leaf == "forwarding"]
+    members = {path: {name: conf_path(conf.family, name, conf.leaf) for name in ("all", *INTERFACES)}
+               for path, conf in confs.items() if conf and path not in single}
+    switches = {name: f"net/ipv4/conf/{name}/forwarding" for name in INTERFACES}
+    values = read(host, [*single, *switches.values(), *(path for paths in members.values() for path in paths.values())])
+    found = {path: [values[path]] for path in single}
+    for path, paths in members.items():
+        conf = confs[path]
+        assert conf
+        found[path] = [effective(conf.group, values[paths["all"]], values[paths[name]], values[switches[name]] == "1") for name in INTERFACES]
+    wanted = {parse_key(key): str(value) for key, value in SETTINGS.items()}
+    return sum(not all(same_value(path, one, wanted[path]) for one in found[path]) for path in wanted)

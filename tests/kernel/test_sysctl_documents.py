@@ -54,16 +54,17 @@ def hosts() -> Iterator[list[Host]]:
 
 def in_effect(host: Host, keys: list[str], interface: str) -> dict[str, str]:
     """What keys come to on an interface; those of `conf` are called by their pattern."""
+    confs = {key: conf_of(parse_key(key)) for key in keys}
+    paths = [f"net/ipv4/conf/{name}/{conf.leaf}" for conf in confs.values() if conf for name in ("all", interface)]
+    forwarding = f"net/ipv4/conf/{interface}/forwarding"
+    values = read(host, [*map(parse_key, keys), *paths, forwarding])
     found = {}
-    for key in keys:
-        path = parse_key(key)
-        conf = conf_of(path)
+    for key, conf in confs.items():
         if conf is None or conf.leaf == "forwarding":
-            found[key] = read(host, [path])[path]
+            found[key] = values[parse_key(key)]
             continue
-        paths = [f"net/ipv4/conf/{name}/{leaf}" for name, leaf in (("all", conf.leaf), (interface, conf.leaf), (interface, "forwarding"))]
-        values = read(host, paths)
-        found[f"net.ipv4.conf.*.{conf.leaf}"] = effective(conf.group, values[paths[0]], values[paths[1]], values[paths[2]] == "1")
+        in_all, own = (values[f"net/ipv4/conf/{name}/{conf.leaf}"] for name in ("all", interface))
+        found[f"net.ipv4.conf.*.{conf.leaf}"] = effective(conf.group, in_all, own, values[forwarding] == "1")
     return found
 
 
