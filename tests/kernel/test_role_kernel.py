@@ -120,6 +120,8 @@ CHANGED = 4
 def test_all_of_it_and_away_again(host: Host, tmp_path: Path) -> None:
     play = player(host, tmp_path, "server")
     keys = ["net.ipv4.conf.all.accept_redirects", "net.ipv4.conf.lo.log_martians", "net.ipv4.icmp_echo_ignore_broadcasts"]
+    # What a kernel starts with; a network namespace has some of the machine's settings in place of that.
+    host.run("sysctl", "-qw", "net.ipv4.ip_forward=0", "net.ipv4.conf.all.accept_redirects=1", "net.ipv4.conf.lo.log_martians=0")
     before = sysctl(host, *keys)
     foreseen = play("--check", "--diff", changed=CHANGED).stdout
     assert sysctl(host, *keys) == before
