@@ -20,7 +20,7 @@ def scenarios(monkeypatch: pytest.MonkeyPatch) -> List[str]:
     """Give the list of the scenarios that are run."""
     ran: List[str] = []
 
-    def scenario(_bench: object, name: str, *_rest: object) -> Outcome:
+    def scenario(_bench: object, name: str, **_options: object) -> Outcome:
         ran.append(name)
         return Outcome(passed=1)
 
