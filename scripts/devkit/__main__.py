@@ -133,7 +133,7 @@ def _vm(arguments: argparse.Namespace) -> int:
 
 
 def _vm_start(arguments: argparse.Namespace) -> int:
-    machines = [vm.Machine(name, release or name) for name, _, release in (word.partition("=") for word in arguments.names)]
+    machines = [vm.Machine(name, release or name) for name, _equals, release in (word.partition("=") for word in arguments.names)]
     with (LOGS / "vm-start.log").open("w") as log:
         vm.ensure(sorted({one.release for one in machines}), log)
     for one in machines:

@@ -71,7 +71,7 @@ def in_effect(host: Host, keys: list[str], interface: str) -> dict[str, str]:
 @pytest.mark.parametrize("document", PROFILE)
 def test_a_documents_values_are_reproduced_by_settings(hosts: list[Host], document: str) -> None:
     theirs, ours, _spare = hosts
-    script = (SCRIPTS / f"{document}.sh").read_text(encoding="utf-8")
+    script = (SCRIPTS / f"{document}.txt").read_text(encoding="utf-8")
     theirs.run("sh", "-eu", text=script)
     hardened(ours, settings=settings(document))
     keys = list(settings(document))
@@ -99,7 +99,7 @@ def test_the_page_lists_every_difference_to_the_profiles_and_no_other(hosts: lis
     theirs = hosts
     found = {}
     for (document, profile), host in zip(PROFILE.items(), theirs):
-        host.run("sh", "-eu", text=(SCRIPTS / f"{document}.sh").read_text(encoding="utf-8"))
+        host.run("sh", "-eu", text=(SCRIPTS / f"{document}.txt").read_text(encoding="utf-8"))
         there = in_effect(host, list(settings(document)), "eth0")
         hardened(host, profile=profile, persist=False)
         ours = in_effect(host, list(settings(document)), "eth0")

@@ -46,5 +46,5 @@ def knocking(machine: vm.Machine) -> Iterator[Knocks]:
         try:
             yield met
         finally:
-            answer, _ = process.communicate("enough\n", timeout=30)
+            answer, _errors = process.communicate("enough\n", timeout=30)
             met.update({target: set(answers) for target, answers in json.loads(answer).items()})
