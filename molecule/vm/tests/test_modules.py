@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[3]
 FOLDER = "/root/kernel_modules"
 FILES = "/etc/modules-load.d /etc/modprobe.d"
 LOADED = "cut -d' ' -f1 /proc/modules"
-#: What these tests load. The first of them hold those behind them.
+#: What these tests load, and what else the legacy rules of the role do. The first of them hold those behind them.
 OURS = ("nf_nat_ftp nf_conntrack_ftp nf_nat_tftp nf_conntrack_tftp nf_conntrack_irc xt_TRACE xt_recent xt_hl xt_DSCP iptable_nat iptable_filter "
-        "ip6table_nat ip6table_filter ip_tables ip6_tables")
+        "iptable_raw ip6table_nat ip6table_filter ip6table_raw ip_tables ip6_tables")
 #: A process on the machine that runs the module for each line of arguments, as a child of its own.
 SERVER = """
 import os, runpy, sys
@@ -51,7 +51,7 @@ class Modules:
     def __init__(self, machine: vm.Machine) -> None:
         self.machine = machine
         subprocess.run([*machine.ssh_argv(), f"mkdir -p {FOLDER}; tar xz -C {FOLDER}"], input=_code(), check=True, timeout=120)
-        machine.check(f"tar c {FILES} 2>/dev/null >{FOLDER}/files.tar; {self._unload()}")
+        machine.check(f"tar c {FILES} 2>/dev/null >{FOLDER}/files.tar; palisade-firewall flush; {self._unload()}")  # the rules hold modules
         self.hashsize = machine.check("cat /sys/module/nf_conntrack/parameters/hashsize")
         self.start()
 
@@ -70,7 +70,8 @@ class Modules:
         self.machine.check(f"""
             find {FILES} -name '*palisade.conf' -delete; rm -f /etc/modules-load.d/somebody.conf; tar x -C / -f {FOLDER}/files.tar; rm -rf {FOLDER}
             echo {self.hashsize} >/sys/module/nf_conntrack/parameters/hashsize
-            {self._unload()}""")
+            palisade-firewall flush; {self._unload()}
+            systemctl restart systemd-modules-load.service palisade-firewall.service""")
 
     @staticmethod
     def _unload() -> str:
