@@ -136,9 +136,10 @@ ELSEWHERE = ["203.0.113.0/24", "2001:db8::/32"]
 
 
 def role(host: Host, **variables: object) -> dict[str, object]:
-    """Return the task that applies the role server to a host that has a sudo."""
+    """Return the task that applies the role server to a host that has a sudo. Its kernel is left alone: test_role_kernel.py is about that."""
     host.run("sh", "-euc", "cat > /usr/local/bin/sudo; chmod +x /usr/local/bin/sudo; rm -rf /etc/rc?.d", text=SUDO)
-    return {"ansible.builtin.include_role": {"name": "palisade.netfilter.server"}, "vars": {"firewall_backend": host.backend, **variables}}
+    said = {"firewall_backend": host.backend, "firewall_modules_state": "unmanaged", "firewall_sysctl_state": "unmanaged", **variables}
+    return {"ansible.builtin.include_role": {"name": "palisade.netfilter.server"}, "vars": said}
 
 
 @pytest.mark.parametrize("family", ADDRESSES)
