@@ -6,11 +6,12 @@
 # that the role is to unload. One script, since on an emulated processor each of Ansible's tasks takes seconds.
 set -eu
 
-# What there is at the moment when the network is about to come up. The tests read it.
+# What there is at the moment when the network is about to come up. The tests read it. The network's daemon leaves an interface alone until udev
+# has done with it, and udev is who sets what is declared for that one interface.
 mkdir -p /etc/systemd/system/systemd-networkd.service.d
 cat >/etc/systemd/system/systemd-networkd.service.d/witness.conf <<'END'
 [Service]
-ExecStartPre=-+/bin/sh -c 'exec >/run/witness; ip -br link; cat /proc/modules; for family in ip ip6; do $${family}tables-save; done; \
+ExecStartPre=-+/bin/sh -c 'exec >/run/witness; udevadm settle --timeout=30; ip -br link; cat /proc/modules; for family in ip ip6; do $${family}tables-save; done; \
   cd /proc/sys; grep -s . net/ipv4/ip_forward net/ipv4/conf/*/* net/ipv6/conf/*/* net/core/* net/netfilter/nf_conntrack_max; true'
 END
 
