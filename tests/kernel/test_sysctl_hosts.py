@@ -138,10 +138,7 @@ def test_an_interface_that_is_left_alone_is_not_moved_by_a_new_default(machine: 
 def provider(machine: Host) -> Iterator[Host]:
     """Where the machine's wan0 leads: a router that says so."""
     with Host("nft") as other:
-        with other.start("sleep", "600") as inside:
-            machine.run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wire0")
-            machine.run("ip", "link", "set", "wire0", "netns", str(inside.pid))
-            inside.kill()
+        machine.run("ip", "link", "add", "wan0", "type", "veth", "peer", "name", "wire0", "netns", str(other.pid))
         for host, name in ((machine, "wan0"), (other, "wire0")):
             write(host, {f"net/ipv6/conf/{name}/accept_dad": 0})
             host.run("ip", "link", "set", name, "up")

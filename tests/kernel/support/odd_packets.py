@@ -64,10 +64,8 @@ class Cable(NamedTuple):
 
 def plug_in(host: Host, other: Host, cable: Cable) -> None:
     """Give the host an interface with a cable, whose other end is in the namespace of `other`."""
-    with other.start("sleep", "600") as inside:
-        host.run("ip", "link", "add", cable.interface, "address", HERE.hex(":"), "type", "veth", "peer", "name", cable.wire)
-        host.run("ip", "link", "set", cable.wire, "netns", str(inside.pid))
-        inside.kill()
+    peer = ("peer", "name", cable.wire, "netns", str(other.pid))
+    host.run("ip", "link", "add", cable.interface, "address", HERE.hex(":"), "type", "veth", *peer)
     other.run("ip", "link", "set", cable.wire, "up")
     lines = [f"address add {cable.address(1)}/24 broadcast + dev {cable.interface}", f"link set {cable.interface} up",
              *(f"neighbour add {cable.address(last)} lladdr {THERE.hex(':')} dev {cable.interface} nud permanent" for last in range(2, 10)),
