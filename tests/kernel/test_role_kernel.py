@@ -91,7 +91,6 @@ def arrivals(outside: Host, inside: Host) -> Iterator[list[str]]:
         found += sorted(re.findall("come to (.*)", counter.communicate()[0]))
 
 
-@ONCE
 def test_row_2_7_a_router_forwards_nothing_that_its_rules_forbid_at_any_moment(
     host: Host, outside: Host, inside: Host, tmp_path: Path
 ) -> None:
@@ -116,7 +115,6 @@ def test_row_2_7_a_router_forwards_nothing_that_its_rules_forbid_at_any_moment(
 CHANGED = 4
 
 
-@ONCE
 def test_all_of_it_and_away_again(host: Host, tmp_path: Path) -> None:
     play = player(host, tmp_path, "server")
     keys = ["net.ipv4.conf.all.accept_redirects", "net.ipv4.conf.lo.log_martians", "net.ipv4.icmp_echo_ignore_broadcasts"]
