@@ -24,11 +24,13 @@ class Action(ActionModule):
     """The action with a module that only notes what it is called with."""
 
     handed: dict[str, Any]
+    token: str
     called: list[str]
 
     def _execute_module(self, module_name: str = '', module_args: Any = None, task_vars: Any = None, **_others: Any) -> dict[str, Any]:
         self.called = [*getattr(self, 'called', []), module_name]
-        self.handed = module_args
+        self.handed = dict(module_args)
+        self.token = self.handed.pop('_confirm_token', '')
         return {'changed': True, 'variables': task_vars}
 
 
