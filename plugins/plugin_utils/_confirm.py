@@ -18,7 +18,9 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 from ansible.plugins.action import ActionBase
 
 #: First in the command, and ssh takes an option's first value: neither Ansible's multiplexer nor one of the user's own, and no waiting for ever.
-ALONE = '-o ControlPath=none -o ControlMaster=no -o ServerAliveInterval=3 -o ServerAliveCountMax=2'
+ALONE = '-o ControlPath=none -o ControlMaster=no -o ServerAliveInterval=3 -o ServerAliveCountMax=2 -o ConnectTimeout=%d'
+#: Seconds that an attempt may take to connect when hardly any are left.
+SHORTEST_ATTEMPT = 3
 #: The option -S beats the above, wherever it stands, and the last one counts.
 ALONE_TOO = '-S none'
 #: Seconds between two attempts to reach the host: first and longest. They grow, or a rate limit would take them for an attack.
@@ -101,16 +103,16 @@ class Confirmer:
         """Call the host's half over new connections until it answers something else than `again`, or time is over."""
         pause, longest = PAUSES
         while True:
-            answer = self._once(command, words)
+            answer = self._once(command, words, patience=until - self._clock())
             left = until - self._clock()
             if answer.state not in again or left <= 0:
                 return answer
             self._sleep(min(pause, left))
             pause = min(2 * pause, longest)
 
-    def _once(self, command: str, words: str, fresh: bool = True) -> Answer:
+    def _once(self, command: str, words: str, fresh: bool = True, patience: float = 0) -> Answer:
         try:
-            with _alone(self._action._connection) if fresh else _as_it_is():
+            with _alone(self._action._connection, patience) if fresh else _as_it_is():
                 ended = self._action._low_level_execute_command('%s %s' % (command, words))
         except AnsibleAuthenticationFailure as error:
             return Answer('refused', str(error))
@@ -155,15 +157,16 @@ def _as_it_is() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(connection: t.Any) -> Iterator[None]:
-    """Have the connection's next command go by a connection of its own."""
+def _alone(connection: t.Any, patience: float) -> Iterator[None]:
+    """Have the connection's next command go by a connection of its own, to be made within so many seconds or Ansible's own timeout."""
     if str(connection.transport).rpartition('.')[2] != 'ssh':
         # Each of these is one connection in this process; a new one takes its place.
         connection.reset()
         yield
         return
     before = {name: connection.get_option(name) for name in ('ssh_args', 'ssh_extra_args', 'reconnection_retries')}
-    connection.set_option('ssh_args', '%s %s' % (ALONE, before['ssh_args'] or ''))
+    timeout = min(int(connection.get_option('timeout')), max(SHORTEST_ATTEMPT, int(patience)))
+    connection.set_option('ssh_args', '%s %s' % (ALONE % timeout, before['ssh_args'] or ''))
     connection.set_option('ssh_extra_args', '%s %s' % (before['ssh_extra_args'] or '', ALONE_TOO))
     connection.set_option('reconnection_retries', 0)
     try:
