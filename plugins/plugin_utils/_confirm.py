@@ -39,7 +39,8 @@ Result = t.Dict[str, t.Any]
 
 
 class Answer(t.NamedTuple):
-    """What the host said. state: as the files of _confirm_script.py are called, or same, unapplied, unkept, gone; or unreachable."""
+    """What the host said. state: as the files of _confirm_script.py are called (half: undone, and not all of it), or same, unapplied, unkept,
+    gone; or of a connection that was not made, unreachable or refused."""
 
     state: str
     detail: str = ''
@@ -80,7 +81,7 @@ class Confirmer:
     def find_out(self, name: str, seconds: int, why: str) -> Result:
         """After a module that has not answered: have the host put back what was done, and return a failure that says what became of it."""
         answer = self._ask(COMMAND % name, 'undo %s' % self._token, self._clock() + seconds + PUTTING_BACK, ('unreachable', 'undoing'))
-        words = _STATES.get(answer.state, _STATES['unreachable']) % {'detail': answer.detail, 'seconds': seconds}
+        words = _state_in_words(answer, seconds)
         return {'failed': True, 'changed': False, 'msg': 'The module did not come to its end: %s. %s' % (why.rstrip('. '), words),
                 'confirm': {'state': _OUTCOMES.get(answer.state, 'unknown'), 'reason': words}}
 
@@ -90,13 +91,13 @@ class Confirmer:
         if answer.state in ('unreachable', 'armed', 'undoing'):
             left = waiting['seconds'] - spent + PUTTING_BACK
             answer = self._ask(waiting['command'], 'status %s' % self._token, self._clock() + left, ('unreachable', 'armed', 'undoing'))
-        words = _STATES.get(answer.state, 'The host says: %(detail)s') % {'detail': answer.detail or answer.state, 'seconds': waiting['seconds']}
+        words = _state_in_words(answer, waiting['seconds'])
         cause = _CAUSES.get(first.state, '') or 'The change could not be confirmed by a new connection within %(seconds)d s (%(detail)s). '
-        back = answer.state == 'undone' and answer.detail == 'good'
+        state = _OUTCOMES.get(answer.state, 'unknown')
         return {
-            **result, 'failed': True, 'changed': not back,
+            **result, 'failed': True, 'changed': state != 'rolled_back',
             'msg': (cause % {'seconds': waiting['seconds'], 'detail': first.detail or 'no answer'} + words).strip(),
-            'confirm': {'state': _OUTCOMES.get(answer.state, 'unknown') if back or answer.state != 'undone' else 'failed', 'reason': words},
+            'confirm': {'state': state, 'reason': words},
         }
 
     def _ask(self, command: str, words: str, until: float, again: t.Collection[str]) -> Answer:
@@ -120,7 +121,8 @@ class Confirmer:
             return Answer('refused' if _REFUSED.search(str(error)) else 'unreachable', _first_line(str(error)))
         found = _ANSWER.search(ended['stdout'])
         if found is not None:
-            return Answer(found.group(1), found.group(2) or '')
+            state, detail = found.group(1), found.group(2) or ''
+            return Answer('half' if state == 'undone' and detail != 'good' else state, detail)
         # With /run empty after a restart there is no such file any more, and the shell says so.
         return Answer('gone' if ended['rc'] in (2, 126, 127) else 'unreachable', _first_line(ended['stderr'] or ended['stdout']))
 
@@ -132,13 +134,15 @@ _UNPROVED = {
 #: Why a change was not confirmed, by the first answer that told.
 _CAUSES = {
     'undone': 'The change was not confirmed in time. ',
+    'half': 'The change was not confirmed in time. ',
     'gone': 'The host does not know of the change any more. ',
     'unkept': 'The change is live and confirmed, but its files could not be written: %(detail)s. ',
     'disarmed': ' ',
 }
 #: The state that the host is in, in words.
 _STATES = {
-    'undone': 'The host has put back what it had before: %(detail)s',
+    'undone': 'The host has put back what it had before',
+    'half': 'The host could not put back everything that it had before: %(detail)s',
     'kept': 'The change is live and stays: it was confirmed (from %(detail)s)',
     'unkept': 'The next run writes them',
     'gone': 'It was restarted meanwhile, or the run did not get as far as a change: what was there before is in force',
@@ -148,7 +152,12 @@ _STATES = {
     'armed': 'The host has not put back what it had before, though its time is over',
     'undoing': 'The host is still putting back what it had before',
 }
-_OUTCOMES = {'undone': 'rolled_back', 'unkept': 'proved', 'kept': 'proved', 'gone': 'gone', 'disarmed': 'rolled_back'}
+_OUTCOMES = {'undone': 'rolled_back', 'half': 'failed', 'unkept': 'proved', 'kept': 'proved', 'gone': 'gone', 'disarmed': 'rolled_back'}
+
+
+def _state_in_words(answer: Answer, seconds: int) -> str:
+    return _STATES.get(answer.state, 'The host says: %(state)s %(detail)s').strip() % {
+        'state': answer.state, 'detail': answer.detail or 'no answer', 'seconds': seconds}
 
 
 @contextmanager

@@ -172,7 +172,7 @@ def test_sudo_drops_the_variable_and_the_parents_still_have_it(old_host: Host) -
 def test_while_one_waits_another_is_refused_and_says_how_long(old_host: Host) -> None:
     start(old_host, tables=NEW)
     message = old_host.refuse(tables=OLD)
-    assert message.startswith("a change of ruleset palisade waits for its confirmation; if none comes, this host puts back what was there before, in ")
+    assert message.startswith("a change of ruleset palisade waits for its confirmation; if none comes, this host puts back what was there before, ")
     assert message.endswith(" s. Run again then. Nothing has changed")
     assert "waits for its confirmation" in old_host.refuse(tables=OLD, name="other")
     looked = old_host.module(tables=OLD, check_mode=True)
