@@ -116,7 +116,7 @@ confirm() {
 tell() {
   case $(state) in
     kept) say kept "$(ssh_connection)" ;;
-    undone) say undone "$(tr '\n' ' ' <undone)" ;;
+    undone) say undone "$(tr '\n' ' ' <undone | sed 's/ *$//')" ;;
     armed) say armed "$(left)" ;;
     *) say "$(state)" ;;
   esac

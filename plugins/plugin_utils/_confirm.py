@@ -92,7 +92,7 @@ class Confirmer:
             left = waiting['seconds'] - spent + PUTTING_BACK
             answer = self._ask(waiting['command'], 'status %s' % self._token, self._clock() + left, ('unreachable', 'armed', 'undoing'))
         words = _state_in_words(answer, waiting['seconds'])
-        cause = _CAUSES.get(first.state, '') or 'The change could not be confirmed by a new connection within %(seconds)d s (%(detail)s). '
+        cause = _CAUSES.get(first.state, '') or 'No new connection confirmed the change within %(seconds)d s (%(detail)s). '
         state = _OUTCOMES.get(answer.state, 'unknown')
         return {
             **result, 'failed': True, 'changed': state != 'rolled_back',
@@ -133,8 +133,8 @@ _UNPROVED = {
 }
 #: Why a change was not confirmed, by the first answer that told.
 _CAUSES = {
-    'undone': 'The change was not confirmed in time. ',
-    'half': 'The change was not confirmed in time. ',
+    'undone': 'No new connection confirmed the change within %(seconds)d s. ',
+    'half': 'No new connection confirmed the change within %(seconds)d s. ',
     'gone': 'The host does not know of the change any more. ',
     'unkept': 'The change is live and confirmed, but its files could not be written: %(detail)s. ',
     'disarmed': ' ',

@@ -192,17 +192,22 @@ def test_one_that_nobody_watches_any_more_holds_nothing_up(old_host: Host) -> No
 def test_confirmation_and_rollback_at_once_one_of_them_and_all_of_it(old_host: Host) -> None:
     """Neither both nor none, over and over: the files and the rules are both old or both new."""
     chance, outcomes = random.Random(7), set()
-    for number in range(8):
+    for number in range(5):
         new = {"filter": {"INPUT": [f"-p tcp --dport {1000 + number} -j ACCEPT"]}, "nat": {"OUTPUT": [f"-d 192.0.2.{number} -j ACCEPT"]}}
         before = (rules(old_host), files(old_host))
         start(old_host, tables=new, persist=True)
         live = rules(old_host)
         racers = [("undo",), ("confirm", "new"), ("confirm", "new")]
-        chance.shuffle(racers)
+        if number:
+            chance.shuffle(racers)
+        if number == 1:
+            racers.sort()
         running = []
         for words in racers:
             running.append(begin_to_tell(old_host, *words))
-            time.sleep(chance.choice([0, 0, 0.01, 0.03]))
+            time.sleep(chance.choice([0, 0, 0.01, 0.03, 0.1]))
+            if number < 2:  # One round for each, whatever the machine is busy with.
+                running[-1].wait()
         said = [process.communicate(timeout=60)[0].split()[1] for process in running]
         outcome = state(old_host)
         outcomes.add(outcome)

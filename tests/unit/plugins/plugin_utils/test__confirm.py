@@ -111,7 +111,7 @@ def test_nobody_gets_through_and_the_host_has_put_everything_back() -> None:
     host = Host(*[TIMEOUT] * 5, 'palisade-commit undone good', cost=10)
     result = host.confirm()
     assert (result['failed'], result['changed'], result['plan_total']) == (True, False, 3)
-    assert result['msg'].startswith('The change could not be confirmed by a new connection within 60 s (')
+    assert result['msg'].startswith('No new connection confirmed the change within 60 s (')
     assert 'Connection timed out' in result['msg']
     assert result['msg'].endswith('The host has put back what it had before')
     assert result['confirm']['state'] == 'rolled_back'
@@ -133,7 +133,7 @@ def test_a_host_that_stays_away_is_not_waited_for_for_ever() -> None:
 
 
 @pytest.mark.parametrize(('answer', 'changed', 'state', 'words'), [
-    ('palisade-commit undone good', False, 'rolled_back', 'The change was not confirmed in time. The host has put back what it had before'),
+    ('palisade-commit undone good', False, 'rolled_back', 's. The host has put back what it had before'),
     ('palisade-commit undone ipv4: no such set', True, 'failed', 'The host could not put back everything that it had before: ipv4: no such set'),
     ('palisade-commit unkept mv: Read-only file system', True, 'proved', 'files could not be written: mv: Read-only file system'),
     ({'rc': 2, 'stdout': '', 'stderr': 'sh: 0: cannot open /commit'}, True, 'gone', 'It was restarted meanwhile'),
