@@ -39,8 +39,7 @@ class Confirming:
             return False
         connection = connection_value()
         if not self.token or parse_connection(connection) is None:
-            self.result = {'state': 'unproved', 'reason': 'this run did not come in over ssh' if not connection
-                           else 'sshd itself does not know the two ends of the connection that this run came in by'}
+            self.result = {'state': 'unproved', 'reason': _why_not(self.token, connection)}
             return False
         texts = {'before.%s' % work.family: snapshot_text(snapshots(request, work)) for work in works}
         texts['undo'] = _undo(self.host, request, works)
@@ -58,6 +57,14 @@ class Confirming:
     def put_back(self) -> None:
         """The run has put everything back itself."""
         self.host.disarm(self._armed)
+
+
+def _why_not(token: str, connection: str) -> str:
+    if not connection:
+        return 'this run did not come in over ssh'
+    if not token:
+        return 'the controller is not going to confirm it'
+    return 'sshd itself does not know the two ends of the connection that this run came in by'
 
 
 def snapshots(request: Request, work: Work) -> Mapping[str, TableGoal]:

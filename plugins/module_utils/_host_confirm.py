@@ -52,10 +52,13 @@ class ConfirmHost(Host):
                 _write(os.path.join(folder, file), text)
             _write(os.path.join(folder, 'armed'), '')
         if not self._by_systemd(unit, script, token, seconds):
-            with in_words('confirm_timeout: the rollback cannot be armed. Nothing has changed'):
+            try:
                 # A session of its own, and nothing of ours open: it outlives this process and its connection.
                 subprocess.Popen(['/bin/sh', script, 'watch', token], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.DEVNULL, start_new_session=True, cwd='/')
+            except OSError as error:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise PalisadeError('confirm_timeout: the rollback cannot be armed. Nothing has changed: %s' % error) from error
         return Armed(folder, '/bin/sh %s' % script)
 
     def _by_systemd(self, unit: str, script: str, token: str, seconds: int) -> bool:
