@@ -57,7 +57,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Turn the task's arguments into the module's and run it, once."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        arguments = {name: value for name, value in self._task.args.items() if name != 'confirm_id'}
         given = [way for way in WAYS if arguments.get(way) is not None]
         if len(given) > 1:
             raise AnsibleActionFail('parameters are mutually exclusive: %s' % '|'.join(given))
@@ -98,7 +98,7 @@ class ActionModule(ActionBase):
         confirmer = Confirmer(self, token)
         name = str(arguments.get('name') or 'palisade')
         try:
-            result = self._without_collector(MODULE, {**arguments, '_confirm_token': token}, task_vars)
+            result = self._without_collector(MODULE, {**arguments, 'confirm_id': token}, task_vars)
         except AnsibleConnectionFailure as error:
             if never_began(error):
                 raise

@@ -145,10 +145,15 @@ options:
         or the controller is gone, the host puts back what it had, and the task fails and says so.
       - Files of O(persist) change only after the confirmation. A restart in between loads the rules persisted before.
       - While one change waits, another one of the same host is refused.
-      - Where a new connection proves nothing (local, Docker and the like) or cannot log in by itself, RV(confirm.state) is V(unproved) and a
+      - Where a new connection proves nothing (local, Docker and the like) or cannot log in by itself, C(confirm.state) is V(unproved) and a
         message says why.
     type: int
     default: 60
+  confirm_id:
+    description:
+      - The word by which a task's own action confirms its run. The action sets it, whatever a task says; do not use it.
+    type: str
+    default: ''
   lock_timeout:
     description:
       - How long to wait for another run on the host, and for the xtables lock, in seconds.

@@ -8,7 +8,7 @@ The other half is on the controller, in plugin_utils/_confirm.py.
 from __future__ import annotations
 
 import shlex
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, List, Mapping, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_script import UNDO_RULES
 from ansible_collections.palisade.netfilter.plugins.module_utils._connection import connection_value, parse_connection
@@ -26,7 +26,7 @@ class Confirming:
         self.host = host
         self.token = token
         self.seconds = seconds
-        self.result: Dict[str, Any] = {'state': 'none', 'reason': 'nothing changes'}
+        self.result: Mapping[str, Any] = {'state': 'none', 'reason': 'nothing changes'}
         self._armed = Armed('', '')
 
     def arm(self, request: Request, works: Sequence[Work], files: FilePlan) -> bool:

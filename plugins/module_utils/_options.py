@@ -42,8 +42,7 @@ def argument_spec() -> Dict[str, Any]:
         'allow_lockout': {'type': 'bool', 'default': False},
         'verdict_diff': {'type': 'bool', 'default': False},
         'confirm_timeout': {'type': 'int', 'default': 60},
-        # The action's word for this run, if it is going to confirm. Nobody writes it into a task.
-        '_confirm_token': {'type': 'str', 'default': '', 'no_log': False},
+        'confirm_id': {'type': 'str', 'default': ''},
         'lock_timeout': {'type': 'int', 'default': 30},
     }
 
@@ -57,7 +56,7 @@ def run_module(make_host: Callable[[str, int], Host], make_prover: MakeProver, m
         supports_check_mode=True,
     )
     options = module.params
-    echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback', '_confirm_token') and len(str(value)) <= LONGEST_ECHO}
+    echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback', 'confirm_id') and len(str(value)) <= LONGEST_ECHO}
     invocation = {'module_args': echo}
     try:
         request = Request(

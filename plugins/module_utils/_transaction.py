@@ -97,8 +97,9 @@ class Prover(Protocol):
 class Commit(Protocol):
     """Has the host put everything back by itself unless the change is confirmed. Handed in like a Prover."""
 
-    #: What became of it, for the module's result.
-    result: Mapping[str, Any]
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """What became of it, for the module's result."""
 
     def arm(self, request: Request, works: Sequence[Work], files: FilePlan) -> bool:
         """Before the change: whether it will wait for a confirmation, which then also carries out what files do."""

@@ -255,7 +255,7 @@ def main() -> None:
     run_module(
         SafeHost,
         lambda host, options: Prover(host, options['expect'], options['allow_lockout'], options['verdict_diff']),
-        lambda host, options: Confirming(host, options['_confirm_token'], options['confirm_timeout']))
+        lambda host, options: Confirming(host, options['confirm_id'], options['confirm_timeout']))
 
 
 if __name__ == '__main__':

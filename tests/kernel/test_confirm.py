@@ -98,7 +98,7 @@ def test_a_new_connection_confirms_and_without_one_everything_is_put_back(host: 
     assert third["msg"].startswith("No new connection confirmed the change within 5 s"), third["msg"]
     assert third["msg"].endswith("The host has put back what it had before"), third["msg"]
     assert "-p tcp -m tcp --dport 22 -j ACCEPT" in after[family]
-    assert not host.module(**FINE, persist=True).changed
+    assert not host.module(tables=FINE["tables"], persist=True).changed
     assert host.run("ls", "-A", "/etc/palisade").stdout.split() == ["palisade.closed", "palisade.good", "palisade.rules"]
 
 
@@ -202,7 +202,7 @@ def test_a_connection_that_no_rule_can_cut_is_not_proved_and_says_so(host: Host,
 
 def test_many_hosts_each_by_itself(new_host: Callable[[], Host], backend: str, tmp_path: Path) -> None:
     """Two are fine and one would be locked out; that one alone fails, in a block whose rescue knows why. Side by side, or two and then one."""
-    keywords: dict[str, object] = {"nft": {"strategy": "free"}, "legacy": {"serial": 2}}[backend]
+    several: dict[str, dict[str, object]] = {"nft": {"strategy": "free"}, "legacy": {"serial": 2}}
     hosts = [new_host() for _number in range(3)]
     relay = tmp_path / "relay.py"
     relay.write_text(RELAY)
@@ -224,7 +224,8 @@ def test_many_hosts_each_by_itself(new_host: Callable[[], Host], backend: str, t
             {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} is {{ said.confirm.state }}"}},
         ]
         variables = {"fine": FINE["tables"], "locked": CLOSED["tables"]}
-        (tmp_path / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": tasks, "vars": variables, **keywords}]))
+        play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "vars": variables, **several[backend]}
+        (tmp_path / "play.yml").write_text(json.dumps([play]))
         command, environment = prepare([], tmp_path / "0", "ipv4", [])
         command[command.index("-i") + 1:] = [str(tmp_path / "inventory"), str(tmp_path / "play.yml")]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -23,7 +23,7 @@ NEW_CONNECTION = "192.0.2.1 50001 192.0.2.2 22"
 
 def waiting_options(seconds: int, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options of a run that the controller is going to confirm."""
-    return {"allow_lockout": True, "confirm_timeout": seconds, "_confirm_token": TOKEN, **options}
+    return {"allow_lockout": True, "confirm_timeout": seconds, "confirm_id": TOKEN, **options}
 
 
 def start(host: Host, seconds: int = 600, *, check_mode: bool = False, **options: Any) -> ModuleResult:

@@ -30,7 +30,7 @@ class Action(ActionModule):
     def _execute_module(self, module_name: str = '', module_args: Any = None, task_vars: Any = None, **_others: Any) -> dict[str, Any]:
         self.called = [*getattr(self, 'called', []), module_name]
         self.handed = dict(module_args)
-        self.token = self.handed.pop('_confirm_token', '')
+        self.token = self.handed.pop('confirm_id', '')
         return {'changed': True, 'variables': task_vars}
 
 
@@ -61,6 +61,22 @@ def handed(action: Action) -> Any:
 def test_rules_in_the_task_are_handed_on_as_they_are(action: Any, arguments: dict[str, Any]) -> None:
     given = dict(arguments)
     assert handed(action(**arguments)) == given
+
+
+def test_nobody_confirms_a_run_but_its_own_action(action: Any) -> None:
+    made = action(tables={}, confirm_id='mine')
+    handed(made)
+    assert len(made.token) == 16
+    made._task.check_mode = True
+    handed(made)
+    assert made.token == ''
+
+
+@pytest.mark.parametrize('off', [{'confirm_timeout': 0}, {'confirm_timeout': '0'}])
+def test_a_run_that_is_not_to_be_confirmed_has_no_word_for_it(action: Any, off: dict[str, Any]) -> None:
+    made = action(tables={}, **off)
+    assert handed(made) == {'tables': {}, **off}
+    assert made.token == ''
 
 
 @pytest.mark.parametrize('place', ['web.rules', 'files/web.rules'])

@@ -108,7 +108,7 @@ FLOW = {'in_interface': 'eth0', 'port': 22, 'verdict': 'accept'}
 
 # Documentation
 
-@pytest.mark.parametrize('option', sorted(set(OPTIONS) | set(argument_spec()) - {'_confirm_token'}))
+@pytest.mark.parametrize('option', sorted(set(OPTIONS) | set(argument_spec())))
 def test_every_option_is_documented_as_it_is(option: str) -> None:
     documented = {key: value for key, value in OPTIONS[option].items() if key != 'description'}
     assert documented == argument_spec()[option]

@@ -30,7 +30,7 @@ class Host:
         self.time = 0.0
         self.asked: list[tuple[str, bool, str]] = []
         self.slept: list[float] = []
-        self.options = dict(OPTIONS)
+        self.options: dict[str, Any] = dict(OPTIONS)
         self.connection = Mock(transport=transport)
         self.connection.get_option.side_effect = self.options.__getitem__
         self.connection.set_option.side_effect = self.options.__setitem__
@@ -73,8 +73,12 @@ def test_a_new_connection_confirms_at_once() -> None:
 def test_the_connections_own_options_are_back_afterwards_and_nothing_is_tried_twice_within() -> None:
     host = Host(KEPT)
     seen: list[Any] = []
-    execute = host._execute
-    host.action._low_level_execute_command.side_effect = lambda command: (seen.append(dict(host.options)), execute(command))[1]
+
+    def execute(command: str) -> dict[str, Any]:
+        seen.append(dict(host.options))
+        return host._execute(command)
+
+    host.action._low_level_execute_command.side_effect = execute
     host.confirm()
     assert seen[0]['reconnection_retries'] == 0
     assert seen[0]['ssh_extra_args'] == '-S /mine -S none'
