@@ -9,6 +9,7 @@ from typing import Any, Callable, Mapping
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.module_utils._modules_declared import declare as declare_modules
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access import (
     CLOSED,
@@ -18,12 +19,15 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._policy_access 
     read_ssh_connection,
     unsure,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_kernel import SYSCTL_PROFILES, kernel_settings
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import Policy, read_policy
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_text import tables_text
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import (
+    RoleVariables,
     management_port,
     read_variables,
 )
+from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_declared import declare as declare_sysctls
 
 # Connection plugins that reach the host through its own sshd, without their collection's name.
 SSH_CONNECTIONS = ("libssh", "paramiko", "paramiko_ssh", "smart", "ssh")
@@ -39,6 +43,12 @@ CLOSED_TO_CLIENT = (
     "or set `firewall_allow_lockout: true` if that is meant."
 )
 
+#: What firewall_policy returns beside the problem where there is one.
+NOTHING: Mapping[str, Any] = {
+    "access": "", "beside": [], "modules": [], "persist": False, "policy": {}, "profile": "",
+    "sysctl": {"compliance": "none", "interfaces": {}, "profile": "", "settings": {}},
+}
+
 
 def firewall_policy(variables: Mapping[str, Any], connection: str = "local", port: Any = 22) -> dict[str, Any]:
     """Read the variables of one host. What is wrong with them is in `problem`, as one sentence for the operator."""
@@ -47,8 +57,9 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
         policy = management_port(given.policy, port)
         read = read_policy(given.profile, policy)  # type: ignore[arg-type]
         reached = access(read, int(port)) if connection.rpartition(".")[2] in SSH_CONNECTIONS else ""
+        kernel = _kernel(given, read)
     except PalisadeError as error:
-        return {"access": "", "beside": [], "persist": False, "policy": {}, "problem": str(error), "profile": ""}
+        return {**NOTHING, "problem": str(error)}
     return {
         "access": reached,
         "beside": list(given.beside),
@@ -56,7 +67,28 @@ def firewall_policy(variables: Mapping[str, Any], connection: str = "local", por
         "policy": policy,
         "problem": "",
         "profile": given.profile,
+        **kernel,
     }
+
+
+def _kernel(given: RoleVariables, policy: Policy) -> dict[str, Any]:
+    """The options of kernel_modules and sysctl_hardening. What those would refuse is refused here, before anything has changed."""
+    modules = [{"name": name, **entry} for name, entry in given.modules.items()]
+    sysctl = {
+        "compliance": given.sysctl_compliance,
+        "interfaces": given.sysctl_interfaces,
+        "profile": SYSCTL_PROFILES[policy.profile],
+        "settings": kernel_settings(policy, given.sysctl),
+    }
+    try:
+        declare_modules(modules, profile=None, tables=(), families=(), helpers=(), backend="nft", persist=given.persist)
+    except PalisadeError as error:
+        raise PalisadeError(f"firewall_modules: {error}") from error
+    try:
+        declare_sysctls(**sysctl)  # type: ignore[arg-type]
+    except PalisadeError as error:
+        raise PalisadeError(f"firewall_sysctl: {error}") from error
+    return {"modules": modules, "sysctl": sysctl}
 
 
 def firewall_lockout(read: Mapping[str, Any], ssh_connection: str = "", port: Any = 22) -> str:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Iterable, Mapping, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils import _policy_values as values
@@ -23,14 +23,24 @@ ROLE_VARIABLES = (
     "confirm_timeout",
     "expect",
     "foreign",
+    "modules",
+    "modules_state",
     "name",
     "persist",
     "profile",
     "rehearsal",
     "scope",
     "state",
+    "sysctl",
+    "sysctl_compliance",
+    "sysctl_interfaces",
+    "sysctl_state",
     "verdict_diff",
 )
+
+# Those of them that are dictionaries keyed by name, and merged like the policy's. The first two have dictionaries by name in them.
+_MERGED_DEEP = ("modules", "sysctl_interfaces")
+_MERGED_FLAT = "sysctl"
 
 # Units of other firewall managers. What each does to our rules is told in roles/firewall/vars/main.yml.
 MANAGERS = (
@@ -54,12 +64,16 @@ _DICTIONARIES = frozenset(
 
 @dataclass(frozen=True)
 class RoleVariables:
-    """What the variables of a host say. The policy is not validated yet."""
+    """What the variables of a host say. The policy is not validated yet, and what is meant for a module, the module validates."""
 
     profile: str | None
     policy: dict[str, Any]
     persist: bool = True
     beside: tuple[str, ...] = ()
+    modules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    sysctl: Mapping[str, Any] = field(default_factory=dict)
+    sysctl_compliance: str = "none"
+    sysctl_interfaces: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def known_variables() -> tuple[str, ...]:
@@ -74,20 +88,30 @@ def read_variables(variables: Mapping[str, Any]) -> RoleVariables:
         _refuse_nearly_known(key)
     policy = {key: value for key, value in ours.items() if key in _POLICY_VARIABLES and value is not None}
     for base in MERGED:
-        parts = [key for key in ours if key == base or key.startswith(base + "__")]
+        parts = _parts(ours, base)
         if parts:
-            policy[base] = merge((PREFIX + key, ours[key]) for key in parts)
+            policy[base] = merge(parts)
     for base in MERGED_BELOW:
-        parts = [key for key in ours if key == base or key.startswith(base + "__")]
+        parts = _parts(ours, base)
         if parts:
-            policy[base] = _merge_below([(PREFIX + key, ours[key]) for key in parts], MERGED_BELOW[base])
+            policy[base] = _merge_below(parts, MERGED_BELOW[base])
     persist = ours.get("persist")
+    modules, interfaces = (merge(_parts(ours, base)) for base in _MERGED_DEEP)
     return RoleVariables(
         profile=ours.get("profile"),
         policy=policy,
         persist=persist is None or values.boolean(persist, PREFIX + "persist"),
         beside=_beside(ours.get("beside"), PREFIX + "beside"),
+        modules=modules,
+        sysctl=_merge_flat(_parts(ours, _MERGED_FLAT)),
+        sysctl_compliance=ours.get("sysctl_compliance") or "none",
+        sysctl_interfaces=interfaces,
     )
+
+
+def _parts(ours: Mapping[str, Any], base: str) -> list[tuple[str, Any]]:
+    """A dictionary's own variable, and those that add to it: (variable, value)."""
+    return [(PREFIX + key, ours[key]) for key in ours if key == base or key.startswith(base + "__")]
 
 
 def _beside(value: object, where: str) -> tuple[str, ...]:
@@ -99,10 +123,11 @@ def _beside(value: object, where: str) -> tuple[str, ...]:
 def _refuse_nearly_known(key: str) -> None:
     base, parted, _rest = key.partition("__")
     known = _POLICY_VARIABLES | set(ROLE_VARIABLES)
-    if base in known and (base in MERGED or base in MERGED_BELOW or not parted):
+    merged = (*MERGED, *MERGED_BELOW, *_MERGED_DEEP, _MERGED_FLAT)
+    if base in known and (base in merged or not parted):
         return
     if base in known:
-        merging = ", ".join(PREFIX + name for name in sorted((*MERGED, *MERGED_BELOW)))
+        merging = ", ".join(PREFIX + name for name in sorted(merged))
         raise PalisadeError(f"{PREFIX}{key}: {PREFIX}{base} takes no additions by name; only {merging} do")
     inside = [name for name in sorted(_DICTIONARIES) if base.startswith(name + "_")]
     if inside:
@@ -132,16 +157,26 @@ def merge(parts: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _merge_below(parts: Sequence[tuple[str, Any]], key: str) -> dict[str, Any]:
     """The same for a dictionary whose entries by name are below `key`; what is beside that may be said twice, but not differently."""
     read = [(variable, values.mapping(dictionary, variable)) for variable, dictionary in parts]
-    beside: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for variable, dictionary in read:
-        for name, value in dictionary.items():
-            if name != key and value is not None:
-                first = origins.setdefault(name, variable)
-                if beside.setdefault(name, value) != value:
-                    raise PalisadeError(f"{variable}.{name}: says something else than {first}.{name}")
+    beside = _merge_flat([(variable, {name: dictionary[name] for name in dictionary if name != key}) for variable, dictionary in read])
     below = merge((join(variable, key), dictionary.get(key)) for variable, dictionary in read)
-    return {**beside, key: below}
+    return {**{name: value for name, value in beside.items() if value is not None}, key: below}
+
+
+def _merge_flat(parts: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """One dictionary of plain values out of several. What says nothing (None) gives way to what does."""
+    result: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for variable, dictionary in parts:
+        for name, value in values.mapping(dictionary, variable).items():
+            if value is None:
+                result.setdefault(name, None)
+                continue
+            first = origins.setdefault(name, variable)
+            if result.get(name) is None:
+                result[name] = value
+            elif result[name] != value:
+                raise PalisadeError(f"{variable}.{name}: says something else than {first}.{name}")
+    return result
 
 
 def management_port(policy: Mapping[str, Any], port: object) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``venv``. Arguments in, exit status out."""
+"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``vm ACTION``, ``venv``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import IO
 
-from . import demo, engine, groups, report, venvs
+from . import demo, engine, groups, report, venvs, vm
 from .report import GroupReport, NotRun, Outcome
 from .shell import CACHE, LOGS, SetupError, failed_commands, say, stop_all
 
@@ -32,8 +32,8 @@ def main() -> int:
     arguments = _arguments()
     LOGS.mkdir(parents=True, exist_ok=True)
     try:
-        return {"test": _test, "demo": _demo, "image": _image, "venv": _venv}[arguments.command](arguments)
-    except SetupError as error:
+        return {"test": _test, "demo": _demo, "image": _image, "vm": _vm, "venv": _venv}[arguments.command](arguments)
+    except (SetupError, vm.NoAnswerError) as error:
         say(str(error))
         return 1
 
@@ -56,8 +56,22 @@ def _arguments() -> argparse.Namespace:
     show.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTION", help="for ansible-playbook, such as --limit HOST or -K")
     image = commands.add_parser("image", help="build the images of the test machines")
     image.add_argument("suites", nargs="*", default=groups.SUITES, metavar="SUITE", help=f"a Debian release (default: {', '.join(groups.SUITES)})")
+    _vm_arguments(commands.add_parser("vm", help="virtual test machines: start, stop, list, and a shell on one"))
     commands.add_parser("venv", help="make the virtual environment of the tools and print where it is")
     return parser.parse_args()
+
+
+def _vm_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    start = actions.add_parser("start", help="switch machines on with a fresh disk, and wait until they are up")
+    start.add_argument("names", nargs="+", metavar="NAME", help="a Debian release, or NAME=RELEASE for another machine of it")
+    start.add_argument("--parameters", default="", help="for the kernel, such as ipv6.disable=1")
+    stop = actions.add_parser("stop", help="pull the plug and leave nothing behind; all machines of this checkout if none is named")
+    stop.add_argument("names", nargs="*", metavar="NAME")
+    shell = actions.add_parser("ssh", help="log in as root, or run a command there")
+    shell.add_argument("name", metavar="NAME")
+    shell.add_argument("words", nargs=argparse.REMAINDER, metavar="COMMAND")
+    actions.add_parser("list", help="the machines of this checkout that were started")
 
 
 def _test(arguments: argparse.Namespace) -> int:
@@ -109,6 +123,41 @@ def _image(arguments: argparse.Namespace) -> int:
     with (LOGS / "image.log").open("w") as log, engine.ended_afterwards():
         engine.ensure(log)
         say("\n".join(groups.test_images(arguments.suites, log)))
+    return 0
+
+
+def _vm(arguments: argparse.Namespace) -> int:
+    if os.geteuid() != 0:
+        raise SetupError("virtual machines take root: their wires are network interfaces")
+    return {"start": _vm_start, "stop": _vm_stop, "ssh": _vm_ssh, "list": _vm_list}[arguments.action](arguments)
+
+
+def _vm_start(arguments: argparse.Namespace) -> int:
+    machines = [vm.Machine(name, release or name) for name, _, release in (word.partition("=") for word in arguments.names)]
+    with (LOGS / "vm-start.log").open("w") as log:
+        vm.ensure(sorted({one.release for one in machines}), log)
+    for one in machines:
+        one.start(parameters=arguments.parameters)
+    for one in machines:
+        one.wait()
+        say(f"{one.name} is up: ssh -F {one.folder / 'ssh_config'} {one.name}")
+    return 0
+
+
+def _vm_stop(arguments: argparse.Namespace) -> int:
+    for one in [vm.Machine(name, name) for name in arguments.names] or vm.started():
+        one.stop()
+    return 0
+
+
+def _vm_ssh(arguments: argparse.Namespace) -> int:
+    argv = vm.named(arguments.name).ssh_argv(*([] if arguments.words else ["-t"]))
+    os.execvp(argv[0], [*argv, *arguments.words])
+
+
+def _vm_list(arguments: argparse.Namespace) -> int:
+    for one in vm.started():
+        say(f"{one.name}: Debian's {one.release}, {'runs' if one.pid else 'is switched off'}, console in {one.folder / 'console'}")
     return 0
 
 

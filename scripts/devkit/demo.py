@@ -14,13 +14,13 @@ import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Sequence
+from typing import Mapping, Sequence
 
 from . import machine, venvs
 from .shell import CACHE, LOGS, ROOT, SetupError, say
 from .throwaway import Host, connect
 
-PACKAGES = ["iptables", "iproute2", "util-linux"]
+PACKAGES = ["iptables", "iproute2", "util-linux", "procps"]
 PLAYBOOK = Path("playbooks", "site.yml")
 INVENTORY = """\
 servers:
@@ -56,8 +56,24 @@ TRAFFIC = (("ssh", 22, True), ("https", 443, True), ("something else", 8080, Fal
 
 VERDICTS = {True: "answers", False: "no answer"}
 
+CHANGES = ("modules", "rules", "loader", "sysctls")
+"""What the role changes on a new host, a task each. What it takes away again it takes in three: the loader goes with the rules."""
+
+SETTINGS = {
+    "net.ipv4.conf.eth0.rp_filter": "1", "net.ipv4.conf.eth0.accept_redirects": "0", "net.ipv4.conf.eth0.send_redirects": "0",
+    "net.ipv4.conf.eth0.log_martians": "1", "net.ipv6.conf.eth0.accept_redirects": "0",
+}
+"""Some of the profile's sysctls, and what it wants them to be."""
+
+FIRST_SETTINGS = {
+    f"net.ipv4.conf.{member}.{key}": value for member in ("all", "default", "eth0")
+    for key, value in (("rp_filter", "0"), ("accept_redirects", "1"), ("send_redirects", "1"), ("log_martians", "0"))
+}
+"""What a kernel starts with. A network namespace has the settings of the machine in place of that."""
+
 LOADER = "/usr/local/sbin/palisade-firewall"
-FILES = "/etc/palisade"
+SYSCTLS = "/etc/sysctl.d/99-zz-palisade.conf"
+FILES = f"/etc/palisade /etc/modules-load.d/palisade.conf {SYSCTLS}"
 POWER_CUT = """
 rm -rf /run/palisade
 for program in iptables ip6tables; do
@@ -150,17 +166,18 @@ class _Story:
         }
 
     def _on_the_host(self) -> None:
+        self.server.set(FIRST_SETTINGS)
         before = self.probe()
-        untouched = self.rules()
+        untouched, settings = self.rules(), self.settings()
         self.step("What would change? Check mode, with a diff: the rules of each family, the files that they are loaded from at boot, "
                   "and what it means for traffic")
-        foreseen = _diff(self.play("--check", "--diff", changed=2))
+        foreseen = _diff(self.play("--check", "--diff", changed=len(CHANGES)))
         self.expect("check mode has changed nothing", self.rules() == untouched and not self.installed())
         self.step("And if it would do something else than you expect? Ask for port 8080, which nothing lets in")
         self.refused("-e", json.dumps({"firewall_expect": [{"source": CLIENT["IPv4"], "port": 8080, "verdict": "accept"}]}))
         self.expect("nothing has changed", self.rules() == untouched and not self.installed())
         self.step("Apply it")
-        done = _diff(self.play("--diff", changed=2, hidden=foreseen))
+        done = _diff(self.play("--diff", changed=len(CHANGES), hidden=foreseen))
         self.expect(f"what it did is what check mode foresaw, the {len(done)} lines of diff above", done == foreseen != [])
         self.step("Does it hold? New connections from the client, before and after")
         after = self.probe()
@@ -170,27 +187,35 @@ class _Story:
         for family in self.families:
             say(f"  {family}")
             self.server.show("sh", "-c", "{0} -S INPUT; {0} -S palisade-INPUT".format(IPTABLES[family]))
+        self.step("The kernel around the rules: what is in effect")
+        self.kernel(settings, self.settings())
         self.step("Once more: a declared state that is there already is left alone")
         self.play("--diff", changed=0)
         self.expect("the second run has changed nothing", self.rules() == applied)
-        self._reboot(untouched, applied)
+        self._reboot(untouched, applied, settings)
         self.step("And away with it: state absent, as if it had never been there")
-        self.play("-e", "firewall_state=absent", changed=1)
+        self.play("-e", "firewall_state=absent", changed=len(CHANGES) - 1)
         self.expect("the rules are what they were at first", self.rules() == untouched)
-        self.expect(f"{FILES} and the loader are gone", not self.installed())
+        self.expect("the kernel's settings are what they were at first", self.settings() == settings)
+        self.expect("all files of ours are gone", not self.installed())
         self.expect("everything answers again", set(self.probe()) == {"answers"})
 
-    def _reboot(self, untouched: Sequence[str], applied: Sequence[str]) -> None:
+    def _reboot(self, untouched: Sequence[str], applied: Sequence[str], settings: Mapping[str, str]) -> None:
         self.step("A reboot")
         say("  A throwaway host cannot be switched off. What a power cut takes away is taken away by hand instead: all rules, all policies,\n"
-            "  /run/palisade. It has no systemd either, so we call the loader ourselves; elsewhere a unit calls it before the network is up.")
+            "  /run/palisade, the sysctls. It has no systemd either, so we call the loader and sysctl ourselves; elsewhere units do so before\n"
+            "  the network is up.")
         self.server.run("sh", "-euc", POWER_CUT)
+        self.server.set(settings)
         self.expect("the rules are gone", self.rules() == untouched)
         gone = self.probe()
         say(f"  # {LOADER} boot")
         status, _text = self.server.show(LOADER, "boot")
         self.expect("the loader has loaded them", status == 0)
         self.expect("the rules are what they were before the reboot", self.rules() == applied)
+        say(f"  # sysctl -e -p {SYSCTLS}")
+        self.server.run("sysctl", "-e", "-q", "-p", SYSCTLS)
+        self.expect("the kernel's settings are as declared", self.settings().items() <= SETTINGS.items())
         self.table(gone, self.probe(), ("without", "loaded"))
         say(f"  # {LOADER} status")
         status, _text = self.server.show(LOADER, "status")
@@ -245,6 +270,20 @@ class _Story:
             self.expectations += 1
             if not good:
                 self.disappointments.append(f"{name} over {family}: {first} {titles[0]}, {second} {titles[1]}")
+
+    def settings(self) -> dict[str, str]:
+        """Those of SETTINGS that this machine's kernel has, and their values."""
+        names = [name for name in SETTINGS if self.families != ["IPv4"] or "ipv6" not in name]
+        return dict(zip(names, self.server.run("sysctl", "-n", *names).split()))
+
+    def kernel(self, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        say(f"  {'':<40}{'before':<12}{'after':<12}declared")
+        for name, value in after.items():
+            good = value == SETTINGS[name]
+            say(f"  {name:<40}{before[name]:<12}{value:<12}{SETTINGS[name]}{'' if good else '   NOT SO'}")
+            self.expectations += 1
+            if not good:
+                self.disappointments.append(f"{name}: {value}")
 
     def rules(self) -> list[str]:
         """All rules and policies of the table filter, without counters."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Callable, Iterator, Sequence
 
-from . import engine, machine, report, venvs
+from . import engine, machine, report, venvs, vm
 from .report import NotRun, Outcome
 from .shell import CACHE, HOME, INSTANCE, LOGS, ROOT, SetupError, as_root, environment, output, run
 
@@ -248,7 +248,7 @@ def molecule(log: IO[str]) -> Outcome:
     if not os.environ.get("PALISADE_IMAGES"):
         test_images(SUITES, log)
     outcome = Outcome()
-    for scenario in sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")):
+    for scenario in sorted({path.parent.name for path in ROOT.glob("molecule/*/molecule.yml")} - {VIRTUAL}):
         outcome += _scenario(bench, scenario)
     return outcome or Outcome(not_run=(NotRun("molecule", "there is no scenario"),))
 
@@ -276,6 +276,17 @@ def _image(suite: str) -> str:
 
 def _image_log(suite: str) -> Path:
     return LOGS / f"image-{suite}.log"
+
+
+VIRTUAL = "vm"
+"""The scenario whose machines are no containers. It is a group of its own."""
+
+
+def virtual_machines(log: IO[str]) -> Outcome:
+    """The roles on machines with a kernel of their own, which boot, and load modules."""
+    bench = Bench(log)
+    vm.ensure([*vm.RELEASES], log)
+    return _scenario(bench, VIRTUAL)
 
 
 STEPS = ("create", "prepare", "converge", "idempotence", "side-effect", "verify")
@@ -307,6 +318,7 @@ def _scenario(bench: Bench, scenario: str) -> Outcome:
 GROUPS: dict[str, Callable[[IO[str]], Outcome]] = {
     "kernel": kernel,
     "molecule": molecule,
+    VIRTUAL: virtual_machines,
     "sanity": sanity,
     "lint": lint,
     "unit": unit,

@@ -21,14 +21,17 @@ for folder in /etc /usr/local; do
   mkdir -p /run/overlay$folder/upper /run/overlay$folder/work
   mount -t overlay overlay -o lowerdir=$folder,upperdir=/run/overlay$folder/upper,workdir=/run/overlay$folder/work $folder
 done
-rm -rf /etc/palisade /etc/rc?.d /etc/runlevels /usr/local/sbin/palisade-firewall
+rm -rf /etc/palisade /etc/rc?.d /etc/runlevels /usr/local/sbin/palisade-firewall /etc/sysctl.conf /etc/sysctl.d /etc/ufw
+for folder in /usr/lib/sysctl.d /usr/local/lib/sysctl.d; do
+  if [ -d $folder ]; then mount -t tmpfs sysctl $folder; fi
+done
 ip link set lo up
 echo $$
 exec cat
 """
 """Prints its process id and lives as long as its standard input is open, so that nothing stays when we are killed.
 
-What is written to its /etc and /usr/local stays in memory, and whatever firewall this machine starts at boot is none of its own.
+What is written to its /etc and /usr/local stays in memory, and whatever firewall and settings this machine has at boot are none of its own.
 """
 
 CABLE = """
@@ -72,6 +75,10 @@ class Host:
         if done.returncode != 0:
             raise SetupError(f"{' '.join(command)[:200]} failed: {done.stderr.strip()}")
         return done.stdout
+
+    def set(self, settings: Mapping[str, str]) -> None:
+        """Set sysctls of the host's network."""
+        self.run("sysctl", "-qw", *(f"{name}={value}" for name, value in settings.items()))
 
     def show(self, *command: str, hidden: Collection[str] = ()) -> tuple[int, str]:
         """Run a command on the host, print the lines it says but the ``hidden`` ones, return its exit status and all it said."""

@@ -57,7 +57,7 @@ def test_the_live_rules_are_shown(output: str) -> None:
 
 
 def test_the_runs_change_once_then_nothing_then_all_back(output: str) -> None:
-    assert re.findall(r"^    demo +: .*?changed=(\d)", output, re.MULTILINE) == ["2", "0", "2", "0", "0", "1"]
+    assert re.findall(r"^    demo +: .*?changed=(\d)", output, re.MULTILINE) == ["4", "0", "4", "0", "0", "3"]
 
 
 def test_the_rules_outlive_a_reboot(output: str) -> None:

@@ -7,21 +7,15 @@ With systemd: molecule. Here a script stands in for systemctl where the role onl
 """
 from __future__ import annotations
 
-import json
-import re
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from .support.host import FAMILIES, Host
+from .support.plays import Play, message, player
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 LOADER = "/usr/local/sbin/palisade-firewall"
-SOURCE = CHECKOUT / "roles" / "firewall" / "files" / "palisade-firewall"
+SOURCE = Path(__file__).resolve().parents[2] / "roles" / "firewall" / "files" / "palisade-firewall"
 #: Units by name with their UnitFileState; one with a second name is asked for by that.
 SYSTEMCTL = """#!/bin/sh
 state() {{ case $1 in {states} *) echo ;; esac; }}
@@ -35,33 +29,13 @@ for unit; do
 done
 """
 ONCE = pytest.mark.parametrize("backend", ["nft"])
-Play = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
 def play(host: Host, tmp_path: Path) -> Play:
-    """Apply the role to the host with these variables, and insist on how often it says `changed`, or that it fails (None)."""
-    playbook = tmp_path / "play.yml"
-    roles = [{"role": "palisade.netfilter.server"}]
-    playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "roles": roles}]), encoding="utf-8")
+    """Apply the role to the host; its kernel is left alone, which test_role_kernel.py is about."""
     host.run("sh", "-c", "rm -rf /etc/rc?.d /etc/runlevels /etc/palisade")
-    variables = {
-        "ANSIBLE_CONFIG": str(CHECKOUT / "ansible.cfg"), "ANSIBLE_HOME": str(tmp_path / "home"), "ANSIBLE_NOCOLOR": "1",
-        "ANSIBLE_REMOTE_TEMP": str(tmp_path / "remote"), "ANSIBLE_LOCALHOST_WARNING": "0",
-    }
-
-    def run(*options: str, changed: int | None, **said: Any) -> subprocess.CompletedProcess[str]:
-        given = {"ansible_python_interpreter": sys.executable, "firewall_backend": host.backend, **said}
-        program = str(Path(sys.executable).with_name("ansible-playbook"))
-        words = [f"{key}={value}" for key, value in variables.items()]
-        command = [program, "-i", "localhost,", "-c", "local", "-e", json.dumps(given), str(playbook), *options]
-        done = host.run("env", "-C", str(tmp_path), *words, *command, check=False)
-        found = re.search(r"^localhost +: .*changed=(\d+) .*failed=(\d)", done.stdout, re.MULTILINE)
-        assert found, done.stdout + done.stderr
-        assert (found.group(2) == "0", int(found.group(1))) == (changed is not None, changed or 0), done.stdout
-        return done
-
-    return run
+    return player(host, tmp_path, "server", firewall_modules_state="unmanaged", firewall_sysctl_state="unmanaged")
 
 
 def systemd(host: Host, **states: str) -> None:
@@ -73,11 +47,6 @@ def systemd(host: Host, **states: str) -> None:
 
 def write(host: Host, path: str, text: str) -> None:
     host.run("sh", "-euc", f"mkdir -p $(dirname {path}); cat > {path}", text=text)
-
-
-def message(done: subprocess.CompletedProcess[str]) -> str:
-    (found,) = re.findall(r'"msg": "(.*)"\}$', done.stdout, re.MULTILINE)
-    return str(found)
 
 
 @ONCE

@@ -13,8 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+from ansible_collections.palisade.netfilter.plugins.module_utils._policy_kernel import SYSCTL_PROFILES
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy_variables import read_variables
 from ansible_collections.palisade.netfilter.plugins.module_utils._profiles import PROFILES
+from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_profiles import BY_PROFILE, ROWS
 
 ROOT = Path(__file__).resolve().parents[3]
 BLOCK = re.compile(r"^```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -42,3 +44,11 @@ def test_what_is_shown_compiles(name: str, number: int, variables: dict[str, Any
     shown_for = parts[1] if parts[0] == "roles" and parts[1] in PROFILES else "server"
     read = read_variables(variables)
     assert compile_policy(read.profile or shown_for, read.policy).tables["filter"]["INPUT"]["rules"]
+
+
+@pytest.mark.parametrize("role", SYSCTL_PROFILES)
+def test_the_table_of_sysctls_is_the_profile(role: str) -> None:
+    text = (ROOT / "roles" / role / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^[|] `(net[.]\S+)` [|] (\S+) [|] (.*) [|] (.*) [|]$", text, re.MULTILINE)
+    values = BY_PROFILE[SYSCTL_PROFILES[role]]
+    assert shown == [(row.key, values[row.key], row.reason, row.source) for row in ROWS if values[row.key] is not None]

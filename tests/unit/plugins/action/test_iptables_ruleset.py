@@ -67,9 +67,10 @@ def test_nobody_confirms_a_run_but_its_own_action(action: Any) -> None:
     made = action(tables={}, confirm_id='mine')
     handed(made)
     assert len(made.token) == 16
-    made._task.check_mode = True
-    handed(made)
-    assert made.token == ''
+    looking = action(tables={})
+    looking._task.check_mode = True
+    handed(looking)
+    assert looking.token == ''
 
 
 @pytest.mark.parametrize('off', [{'confirm_timeout': 0}, {'confirm_timeout': '0'}])

@@ -28,10 +28,12 @@ def test_a_policy_that_is_right() -> None:
     assert read(firewall_final="drop", firewall_beside=["nftables"]) == {
         "access": "open",
         "beside": ["nftables"],
+        "modules": [],
         "persist": True,
         "policy": {"final": "drop", "management": {"port": 22}},
         "problem": "",
         "profile": "server",
+        "sysctl": {"compliance": "none", "interfaces": {}, "profile": "server", "settings": {}},
     }
 
 

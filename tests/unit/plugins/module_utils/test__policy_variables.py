@@ -48,6 +48,28 @@ def test_dictionaries_are_merged_by_name_and_by_key() -> None:
     }
 
 
+def test_modules_and_sysctls_are_merged_and_are_no_part_of_the_policy() -> None:
+    read = read_variables(
+        {
+            "firewall_modules": {"nf_conntrack_ftp": None, "sctp": {"state": "blocked"}},
+            "firewall_modules__irc": {"nf_conntrack_irc": {"options": "ports=6667"}, "sctp": {"persist": True}},
+            "firewall_sysctl": {"net.ipv4.tcp_ecn": 0, "net.ipv4.ip_dynaddr": None},
+            "firewall_sysctl__line": {"net.ipv4.ip_dynaddr": 2, "net.ipv4.tcp_ecn": 0, "net.core.bpf_jit_harden": None},
+            "firewall_sysctl__none": None,
+            "firewall_sysctl_interfaces": {"eth0": {"ipv4.rp_filter": 2}},
+            "firewall_sysctl_interfaces__six": {"eth0": {"ipv6.accept_ra": 0}},
+        }
+    )
+    assert read.policy == {}
+    assert read.modules == {
+        "nf_conntrack_ftp": {},
+        "sctp": {"state": "blocked", "persist": True},
+        "nf_conntrack_irc": {"options": "ports=6667"},
+    }
+    assert read.sysctl == {"net.ipv4.tcp_ecn": 0, "net.ipv4.ip_dynaddr": 2, "net.core.bpf_jit_harden": None}
+    assert read.sysctl_interfaces == {"eth0": {"ipv4.rp_filter": 2, "ipv6.accept_ra": 0}}
+
+
 def test_merging_leaves_the_variables_as_they_were() -> None:
     mine = {"ssh": {"ports": 22}}
     read_variables({"firewall_services": mine, "firewall_services__a": {"ssh": {"from": "10.0.0.1"}}})
@@ -58,6 +80,12 @@ def test_merging_leaves_the_variables_as_they_were() -> None:
     ("variables", "message"),
     [
         ({"firewall_servces": {}}, "firewall_servces: unknown variable; did you mean 'firewall_services'?"),
+        ({"firewall_sysctls": {}}, "firewall_sysctls: unknown variable; did you mean 'firewall_sysctl'?"),
+        (
+            {"firewall_sysctl": {"net.ipv4.tcp_ecn": 0}, "firewall_sysctl__web": {"net.ipv4.tcp_ecn": 1}},
+            "firewall_sysctl__web.net.ipv4.tcp_ecn: says something else than firewall_sysctl.net.ipv4.tcp_ecn",
+        ),
+        ({"firewall_modules": ["nf_conntrack"]}, "firewall_modules: a dictionary is needed, not a list"),
         ({"firewall_service": {}}, "firewall_service: unknown variable; did you mean 'firewall_services'?"),
         (
             {"firewall_services_web": {}},
