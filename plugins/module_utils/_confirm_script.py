@@ -61,11 +61,14 @@ ssh_connection() {
 # What a timer does: it waits, and sees that the rollback is done to its end though somebody kills it.
 watch() {
   trap '' HUP
-  while [ "$(state)" = armed ] && [ "$(cat token)" = "$token" ] && [ "$(left)" -gt 0 ]; do sleep 1; done
   tries=0
-  while [ $tries -lt 20 ]; do
+  while [ $tries -lt 20 ] && [ "$(cat token)" = "$token" ]; do
     case $(state) in armed | undoing) ;; *) return 0 ;; esac
-    sh "$self" undo "$token" >/dev/null 2>&1 && return
+    if [ "$(state)" = armed ] && [ "$(left)" -gt 0 ]; then
+      sleep 1
+      continue
+    fi
+    sh "$self" undo "$token" late >/dev/null 2>&1
     tries=$((tries + 1))
     sleep 1
   done
@@ -75,6 +78,8 @@ watch() {
 undo() {
   take_lock 30
   [ "$(cat token)" = "$token" ] || return 0
+  # A run that took longer than its time has been done with the rules just now, and its time has begun anew.
+  [ "$how" != late ] || [ ! -e armed ] || [ "$(left)" -le 0 ] || return 0
   mv armed undoing 2>/dev/null || [ -e undoing ] || return 0
   (: >"../$name.applying") 2>/dev/null || :
   if problem=$(sh ./undo 2>&1); then

@@ -259,6 +259,33 @@ def test_what_the_kernel_refuses_by_now_is_said_and_the_other_tables_come_back(h
     assert any("killed" in warning for warning in host.apply(state="absent").warnings)
 
 
+def test_a_change_that_takes_longer_than_it_may_wait_is_not_taken_back_for_that(old_host: Host) -> None:
+    """The time is over while the run is still at the rules: it begins anew when they are live."""
+    watch(old_host)
+    start_with_wrappers(old_host, tables=NEW)
+    number = next(n for n, words in enumerate(log(old_host), 1) if is_live_restore(" ".join(words)))
+    tell(old_host, "undo")
+    began = time.monotonic()
+    result = run_with_fault(old_host, "meddle", number, meddle="sleep 7", environment={"SSH_CONNECTION": OLD_CONNECTION},
+                            **waiting_options(5, {"tables": NEW}))
+    assert (result.changed, result.data["confirm"]["state"]) == (True, "pending"), result.message
+    assert time.monotonic() - began > 7
+    time.sleep(2)
+    assert tell(old_host, "confirm", "new").startswith("kept")
+
+
+@pytest.mark.parametrize("awk", ["mawk", "gawk", "busybox awk", "original-awk"])
+def test_any_awk_will_do(old_host: Host, awk: str) -> None:
+    if old_host.run("sh", "-c", f"command -v {awk.split()[0]}", check=False).returncode:
+        pytest.skip(f"no {awk} here")
+    before = old_host.effect()
+    old_host.run("sh", "-euc", f"printf '#!/bin/sh\nexec {awk} \"$@\"\n' > /usr/local/bin/awk; chmod +x /usr/local/bin/awk")
+    start(old_host, tables=NEW)
+    old_host.run("sh", "-c", f"sed -i 's|^PATH=.*|PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|' {FOLDER}/commit")
+    assert tell(old_host, "undo") == "undone good"
+    assert old_host.effect()["ipv4"] == before["ipv4"]
+
+
 def test_a_run_that_fails_leaves_nothing_waiting(old_host: Host) -> None:
     before = rules(old_host)
     watch(old_host)
