@@ -8,12 +8,13 @@ from __future__ import annotations
 import gc
 import typing as t
 
-from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure, AnsibleError
 from ansible.module_utils.common.validation import check_type_dict
 from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible_collections.palisade.netfilter.plugins.module_utils._connection import over_network
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import Confirmer, died, never_began, new_token
 
 #: The ways of saying what the rules are, of which a task uses one.
 WAYS = ('tables', 'content', 'src', 'profile')
@@ -27,6 +28,10 @@ WITHOUT_NETWORK = frozenset((
     'libvirt_qemu', 'machinectl', 'qubes', 'kubectl', 'oc', 'vmware_tools',
 ))
 NOT_CUT = 'a connection of type %s has no network path that a rule could cut'
+
+NO_OTHER = 'this is a connection of type %s, and a new one of that type would not come in by the network'
+#: The default of confirm_timeout, in seconds.
+CONFIRM_TIMEOUT = 60
 
 #: A variable of the role's task: the role installs and enables the unit right after.
 INSTALLS_UNIT = '__firewall_installs_unit'
@@ -52,7 +57,7 @@ class ActionModule(ActionBase):
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Turn the task's arguments into the module's and run it, once."""
         result: dict[str, t.Any] = super().run(tmp, task_vars)
-        arguments = dict(self._task.args)
+        arguments = {name: value for name, value in self._task.args.items() if name != 'confirm_id'}
         given = [way for way in WAYS if arguments.get(way) is not None]
         if len(given) > 1:
             raise AnsibleActionFail('parameters are mutually exclusive: %s' % '|'.join(given))
@@ -62,13 +67,54 @@ class ActionModule(ActionBase):
             self._compile(arguments)
         transport = str(self._connection.transport).rpartition('.')[2]
         proving = bool(arguments.get('expect')) or self._tells_verdicts(arguments) or may_be_cut(transport)
-        result.update(self._without_collector(MODULE if proving else UNPROVED, arguments, task_vars))
+        if transport in WITHOUT_NETWORK:
+            result.update(self._unconfirmed(MODULE if proving else UNPROVED, transport, arguments, task_vars))
+        else:
+            result.update(self._confirmed(arguments, task_vars))
         if not proving and not result.get('failed'):
             result['guard'] = {'state': 'none', 'reason': NOT_CUT % transport}
         unit = result.get('boot', {}).get('unit', 'enabled')
         if unit != 'enabled' and not (task_vars or {}).get(INSTALLS_UNIT):
             self._display.warning(UNLOADED % (result['persisted'], UNITS[unit]))
         return result
+
+    def _unconfirmed(self, module: str, transport: str, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """Run the module where no new connection could prove anything."""
+        reason = (NOT_CUT if module == UNPROVED or not may_be_cut(transport) else NO_OTHER) % transport
+        say = self._display.warning if may_be_cut(transport) else self._display.v
+        if self._seconds(arguments) and not self._task.check_mode:
+            say('if rules change, that will not be confirmed by a new connection: %s' % reason)
+        result = self._without_collector(module, arguments, task_vars)
+        if self._seconds(arguments) and result.get('plan_total') and not self._task.check_mode:
+            result['confirm'] = {'state': 'unproved', 'reason': reason}
+        return result
+
+    def _confirmed(self, arguments: dict[str, t.Any], task_vars: dict[str, t.Any] | None) -> dict[str, t.Any]:
+        """Run the module and confirm what it has changed, or find out what became of it."""
+        seconds = self._seconds(arguments)
+        if not seconds or self._task.check_mode:
+            return self._without_collector(MODULE, arguments, task_vars)
+        token = new_token()
+        confirmer = Confirmer(self, token)
+        name = str(arguments.get('name') or 'palisade')
+        try:
+            result = self._without_collector(MODULE, {**arguments, 'confirm_id': token}, task_vars)
+        except AnsibleConnectionFailure as error:
+            if never_began(error):
+                raise
+            return confirmer.find_out(name, seconds, str(error))
+        if died(result):
+            return {**result, **confirmer.find_out(name, seconds, str(result.get('msg', '')))}
+        return confirmer.confirm(result, name) if result.get('confirm', {}).get('state') == 'pending' else result
+
+    @staticmethod
+    def _seconds(arguments: dict[str, t.Any]) -> int:
+        """How long a change waits for its confirmation. What is no number is for the module to refuse."""
+        value = arguments.get('confirm_timeout')
+        try:
+            return CONFIRM_TIMEOUT if value is None else int(value)
+        except (TypeError, ValueError):
+            return 0
 
     def _tells_verdicts(self, arguments: dict[str, t.Any]) -> bool:
         return bool(self._task.diff) and boolean(arguments.get('verdict_diff', False), strict=False)

@@ -39,6 +39,11 @@ def over_network() -> bool:
     return next(_values(), None) is not None
 
 
+def connection_value() -> str:
+    """What sshd calls the connection that this run came in by; '' where there is none."""
+    return next(_values(), '')
+
+
 def running_connection() -> Optional[Connection]:
     """The connection that this run came in by; None where there is none, or sshd itself does not know its two ends."""
     value = next(_values(), None)

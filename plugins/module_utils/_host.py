@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from contextlib import contextmanager
+from glob import glob
 from typing import AbstractSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._connection import over_network
@@ -37,6 +38,8 @@ _TIMEOUT_PROTOCOLS = {'1': 'icmp timeout 30', '6': 'tcp close 10', '17': 'udp un
 
 #: Seconds between two attempts at the ruleset's lock.
 _LOCK_PAUSE = 0.1
+#: Seconds after which a rollback that was armed and has not ended will not end any more.
+_LONGEST_ROLLBACK = 120
 #: Seconds given to the connection's packets to pass while conntrack looks on, before rules that ask for its state go live.
 ROUND_TRIP = 0.5
 
@@ -244,6 +247,23 @@ class Host(HostFiles):
             if self.interrupted(name):
                 os.unlink(self._journal(name))
 
+    # Changes that wait for a confirmation
+
+    def pending(self) -> str:
+        """What waits for its confirmation on this host, or is put back just now, in words; '' for nothing."""
+        for state in ('armed', 'undoing'):
+            for path in glob(os.path.join(self.run_directory, '*.commit', state)):
+                folder = os.path.dirname(path)
+                left = int(bytes_of(os.path.join(folder, 'deadline')) or 0) - uptime()
+                name = os.path.basename(folder).partition('.')[0]
+                if left > -_LONGEST_ROLLBACK:
+                    return 'a change of ruleset %s %s' % (name, 'waits for its confirmation; if none comes, this host puts back what was there '
+                                                          'before, in %d s' % max(0, left) if state == 'armed' else 'is being taken back just now')
+                # Whoever was to put it back is gone. A rename decides, should it still come.
+                with in_words('the rollback that was armed for ruleset %s cannot be called off' % name):
+                    os.replace(path, os.path.join(folder, 'disarmed'))
+        return ''
+
     # What outlives a reboot
 
     def remove_boot_files(self, paths: Sequence[str]) -> None:
@@ -272,6 +292,11 @@ def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None
         if time.monotonic() >= deadline:
             raise PalisadeError('another run holds %s, and lock_timeout (%d s) is over: nothing has changed' % (path, seconds))
         time.sleep(_LOCK_PAUSE)
+
+
+def uptime() -> int:
+    """Seconds since the machine started, asleep or not. No clock that somebody sets."""
+    return int(bytes_of('/proc/uptime').partition(b'.')[0] or 0)
 
 
 def _first_line(path: str) -> str:

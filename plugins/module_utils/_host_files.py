@@ -62,7 +62,7 @@ class HostFiles:
     def rule_files(self, name: str) -> List[str]:
         """The files of a ruleset that are there, readable or not, those that a killed run has left too."""
         paths = [self.rule_path(name, kind) for kind in _KINDS]
-        return [path for path in paths + [_staged(path) for path in paths] if os.path.lexists(path)]
+        return [path for path in paths + [staged(path) for path in paths] if os.path.lexists(path)]
 
     def persisted_names(self) -> List[str]:
         """The rulesets that have a file."""
@@ -114,7 +114,7 @@ class HostFiles:
             if change.text is not None:
                 with in_words('%s cannot be written, nothing has changed' % change.path):
                     self._own_directory(os.path.dirname(change.path))
-                    _write(_staged(change.path), change.text, change.mode)
+                    _write(staged(change.path), change.text, change.mode)
 
     def _own_directory(self, folder: str) -> None:
         if folder != self.directory:
@@ -133,7 +133,7 @@ class HostFiles:
         for change in changes:
             with in_words('%s cannot be changed' % change.path):
                 if change.text is not None:
-                    os.replace(_staged(change.path), change.path)
+                    os.replace(staged(change.path), change.path)
                 elif os.path.lexists(change.path):
                     os.unlink(change.path)
         for folder in sorted({os.path.dirname(change.path) for change in changes}):
@@ -144,9 +144,9 @@ class HostFiles:
     def discard(changes: Sequence[FileChange]) -> None:
         """Remove what was staged."""
         for change in changes:
-            if change.text is not None and os.path.lexists(_staged(change.path)):
-                with in_words('%s cannot be removed' % _staged(change.path)):
-                    os.unlink(_staged(change.path))
+            if change.text is not None and os.path.lexists(staged(change.path)):
+                with in_words('%s cannot be removed' % staged(change.path)):
+                    os.unlink(staged(change.path))
 
     def remove_directory(self) -> None:
         """Remove the directory of rules, if nothing is left in it."""
@@ -155,7 +155,8 @@ class HostFiles:
                 os.rmdir(self.directory)
 
 
-def _staged(path: str) -> str:
+def staged(path: str) -> str:
+    """Where a file's new content waits."""
     return os.path.join(os.path.dirname(path), '.%s.new' % os.path.basename(path))
 
 

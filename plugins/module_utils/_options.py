@@ -9,12 +9,16 @@ from typing import Any, Callable, Dict, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError, UnprovedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
-from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Prover, Request, run_ruleset
+from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Commit, Prover, Request, run_ruleset
 
+#: Seconds that a change may wait for its confirmation. A new connection has to fit in, and somebody is to sit and wait.
+SHORTEST_CONFIRM, LONGEST_CONFIRM = 5, 3_600
 #: A longer `content` is not repeated in the result.
 LONGEST_ECHO = 1_000
 #: From a host and the options to what proves a run, or to None where nothing does. Raises PalisadeError for options it cannot read.
 MakeProver = Callable[[Any, Dict[str, Any]], Optional[Prover]]
+#: The same to what has a run wait for its confirmation.
+MakeCommit = Callable[[Any, Dict[str, Any]], Optional[Commit]]
 
 
 def argument_spec() -> Dict[str, Any]:
@@ -37,11 +41,13 @@ def argument_spec() -> Dict[str, Any]:
         'expect': {'type': 'list', 'elements': 'raw'},
         'allow_lockout': {'type': 'bool', 'default': False},
         'verdict_diff': {'type': 'bool', 'default': False},
+        'confirm_timeout': {'type': 'int', 'default': 60},
+        'confirm_id': {'type': 'str', 'default': ''},
         'lock_timeout': {'type': 'int', 'default': 30},
     }
 
 
-def run_module(make_host: Callable[[str, int], Host], make_prover: MakeProver) -> None:
+def run_module(make_host: Callable[[str, int], Host], make_prover: MakeProver, make_commit: MakeCommit) -> None:
     """Run the module to its exit."""
     module = AnsibleModule(
         argument_spec=argument_spec(),
@@ -50,17 +56,20 @@ def run_module(make_host: Callable[[str, int], Host], make_prover: MakeProver) -
         supports_check_mode=True,
     )
     options = module.params
-    echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback') and len(str(value)) <= LONGEST_ECHO}
+    echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback', 'confirm_id') and len(str(value)) <= LONGEST_ECHO}
     invocation = {'module_args': echo}
     try:
         request = Request(
             name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
             rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
             tables=options['tables'], content=options['content'], persist=options['persist'], fallback=options['fallback'])
+        if options['confirm_timeout'] and not SHORTEST_CONFIRM <= options['confirm_timeout'] <= LONGEST_CONFIRM:
+            raise PalisadeError('confirm_timeout: %d: from %d to %d seconds, or 0 for no rollback' % (
+                options['confirm_timeout'], SHORTEST_CONFIRM, LONGEST_CONFIRM))
         if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
             raise PalisadeError('state: present needs one of tables, content, src or profile')
         host = make_host(options['backend'], options['lock_timeout'])
-        result = run_ruleset(request, host, make_prover(host, options))
+        result = run_ruleset(request, host, make_prover(host, options), make_commit(host, options))
     except UnprovedError as error:
         for warning in error.warnings:
             module.warn(warning)

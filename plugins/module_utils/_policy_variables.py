@@ -20,6 +20,7 @@ ROLE_VARIABLES = (
     "allow_lockout",
     "backend",
     "beside",
+    "confirm_timeout",
     "expect",
     "foreign",
     "modules",

@@ -94,17 +94,36 @@ class Prover(Protocol):
         """Look at what is planned, before anything changes. Raises PalisadeError where it must not go live."""
 
 
-def run_ruleset(request: Request, host: Host, prover: Optional[Prover] = None) -> Dict[str, Any]:
+class Commit(Protocol):
+    """Has the host put everything back by itself unless the change is confirmed. Handed in like a Prover."""
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """What became of it, for the module's result."""
+
+    def arm(self, request: Request, works: Sequence[Work], files: FilePlan) -> bool:
+        """Before the change: whether it will wait for a confirmation, which then also carries out what files do."""
+
+    def applied(self) -> None:
+        """The change is live and as wanted."""
+
+    def put_back(self) -> None:
+        """The run has put back all there was."""
+
+
+def run_ruleset(request: Request, host: Host, prover: Optional[Prover] = None, commit: Optional[Commit] = None) -> Dict[str, Any]:
     """Carry a request out and return the module's result. Raises PalisadeError with nothing changed, or with all put back."""
-    return _Run(request, host, prover).carry_out()
+    return _Run(request, host, prover, commit).carry_out()
 
 
 class _Run:
 
-    def __init__(self, request: Request, host: Host, prover: Optional[Prover]) -> None:
+    def __init__(self, request: Request, host: Host, prover: Optional[Prover], commit: Optional[Commit] = None) -> None:
         self.request = request
         self.host = host
         self.prover = prover
+        self.commit = commit
+        self.waiting = False
         self.proof = Proof({}, ())
         self.ownership = Ownership(request.name, request.scope)
         self.warnings: List[str] = []
@@ -117,17 +136,26 @@ class _Run:
             raise PalisadeError('state: absent needs scope: chains: whole tables have no state to go back to')
         declared = self._declared()
         if self.request.check_mode and self.request.rehearsal != 'scratch':
+            self._check_pending()
             works = self._prepared(declared)
             files = self._files(declared, works)
             self._prove(works)
             return self._result(works, files)
         with self.host.lock():
+            self._check_pending()
             works = self._prepared(declared)
             files = self._files(declared, works)
             self._prove(works)
             if not self.request.check_mode:
                 self._make_real([work for work in works if work.plan.operations], files)
             return self._result(works, files)
+
+    def _check_pending(self) -> None:
+        pending = self.host.pending()
+        if pending and not self.request.check_mode:
+            raise PalisadeError('%s. Run again then. Nothing has changed' % pending)
+        if pending:
+            self.warnings.append('%s: what this run would change is told by what is live now' % pending)
 
     def _prepared(self, declared: Mapping[str, Declared]) -> List[Work]:
         self._note_interruption()
@@ -149,7 +177,7 @@ class _Run:
         except PalisadeError:
             self.host.discard(files.changes)
             raise
-        if self.request.state == 'absent':
+        if self.request.state == 'absent' and not self.waiting:
             self.host.remove_boot_files(files.boot_files)
             self.host.remove_directory()
 
@@ -269,6 +297,7 @@ class _Run:
     # Going live
 
     def _apply(self, works: Sequence[Work], files: FilePlan) -> None:
+        self.waiting = self.commit is not None and self.commit.arm(self.request, works, files)
         self.host.begin(self.request.name)
         texts = self._prime(works)
         try:
@@ -278,7 +307,10 @@ class _Run:
                     raise PalisadeError('%s: the kernel refused what had been rehearsed: %s' % (work.family, words(result.errors)))
             for work in works:
                 self._check_arrival(work)
-            self.host.commit(files.changes)
+            if self.commit is not None and self.waiting:
+                self.commit.applied()
+            else:
+                self.host.commit(files.changes)
         except PalisadeError as error:
             self._put_back(works, error)
         self.host.end(self.request.name)
@@ -334,6 +366,8 @@ class _Run:
         if failures:
             raise PalisadeError('%s\nand putting back what was there failed too: %s' % (error, '\n'.join(failures))) from error
         self.host.end(self.request.name)
+        if self.commit is not None and self.waiting:
+            self.commit.put_back()
         raise PalisadeError('%s\nall tables of all families are back as they were' % error) from error
 
     # What is told
@@ -350,6 +384,7 @@ class _Run:
         return {
             **more,
             **self.proof.result,
+            **({'confirm': self.commit.result} if self.commit is not None and not self.request.check_mode else {}),
             'changed': bool(operations) or files.changed,
             'plan': [operation.as_dict() for operation in operations[:LONGEST_PLAN]],
             'plan_total': len(operations),

@@ -31,6 +31,8 @@ notes:
   - Should an apply fail halfway, every table of both families is put back as it was. Should the module be killed halfway, each table
     is old or new, and the next run makes them one again and says so.
   - On the managed host the module needs Python's standard library, iptables and, for rules with sets, ipset.
+  - While a change waits for its confirmation the host needs C(awk) and C(sed), no Python. With systemd it waits in a transient timer, elsewhere in a
+    process of its own session; nothing of C(at) or C(cron) is needed.
   - Proofs by packets need C(ip) of iproute2 there too. Rules with C(limit), C(recent) and the like begin empty in them.
   - Where there is nothing to prove, which is without O(expect) and over a connection that is no network (local, Docker and the like),
     M(palisade.netfilter.iptables_ruleset_unproved) runs in the place of this module. It has the same options and results and less to carry.
@@ -165,6 +167,26 @@ guard:
       returned: if there is something to say
       type: str
   sample: {state: proved, connection: from 203.0.113.7 port 40022 to 192.0.2.10 port 22}
+confirm:
+  description: Whether a new connection has confirmed the change.
+  returned: when O(confirm_timeout) is not 0 or something changes, not in check mode
+  type: dict
+  contains:
+    state:
+      description:
+        - V(proved), or V(unproved) where no new connection could prove anything, V(none) if no live rule changes, V(off) if O(confirm_timeout) is 0.
+        - Of a failure V(rolled_back) if the host has put back what it had before, V(failed) if that failed, V(gone) if it was restarted
+          meanwhile, V(unknown) if it could not be reached any more.
+      type: str
+    connection:
+      description: The new connection.
+      returned: with RV(confirm.state=proved)
+      type: str
+    reason:
+      description: Why, or the state that the host is in.
+      returned: with any other state
+      type: str
+  sample: {state: proved, connection: from 203.0.113.7 port 40112 to 192.0.2.10 port 22}
 flows:
   description:
     - What became of the flows of O(expect), those of sequences among them, in one list and each as
@@ -217,14 +239,23 @@ backend:
   sample: nft
 """
 
+from ansible_collections.palisade.netfilter.plugins.module_utils._confirm import Confirming
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import ConfirmHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._options import run_module
 from ansible_collections.palisade.netfilter.plugins.module_utils._prover import Prover
 
 
+class SafeHost(RigHost, ConfirmHost):
+    """A host on which a run is proved before, and has to be confirmed after."""
+
+
 def main() -> None:
     """Run the module."""
-    run_module(RigHost, lambda host, options: Prover(host, options['expect'], options['allow_lockout'], options['verdict_diff']))
+    run_module(
+        SafeHost,
+        lambda host, options: Prover(host, options['expect'], options['allow_lockout'], options['verdict_diff']),
+        lambda host, options: Confirming(host, options['confirm_id'], options['confirm_timeout']))
 
 
 if __name__ == '__main__':

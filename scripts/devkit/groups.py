@@ -27,7 +27,7 @@ KERNEL_PACKAGES = [
     "openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev",
     "nfacct", "nfct", "busybox", "systemd",
 ]
-NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter")
+NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter", "plugins/plugin_utils")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
 
 

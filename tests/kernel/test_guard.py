@@ -101,8 +101,9 @@ def test_under_another_users_name_too(host: Host, tmp_path: Path, become: str) -
 @pytest.mark.parametrize("family", ADDRESSES)
 def test_allow_lockout_goes_through_and_says_what_it_does(host: Host, tmp_path: Path, family: str) -> None:
     with ssh_client(host, tmp_path) as inside:
-        answer, = ask(host, inside, tmp_path, family, {**CLOSED, "allow_lockout": True})
+        answer, = ask(host, inside, tmp_path, family, {**CLOSED, "allow_lockout": True, "confirm_timeout": 0})
     assert (answer["failed"], answer["changed"], answer["guard"]["state"]) == (False, True, "overridden"), answer
+    assert answer["confirm"]["state"] == "off", answer["confirm"]
     assert "would be dropped by the policy DROP of INPUT" in answer["guard"]["reason"]
     assert any("this may lock Ansible out" in str(warning) for warning in answer["warnings"])
     assert ":INPUT DROP" in host.save(family)
@@ -179,6 +180,7 @@ def test_the_role_is_refused_and_overridden_alike(host: Host, tmp_path: Path) ->
         assert done.returncode != 0
         assert "palisade" not in host.save()
         host.iptables("-F")
-        over = play(inside, tmp_path, "ipv4", [theirs, role(host, firewall_foreign="keep", firewall_allow_lockout=True)], BY_SUDO)
+        on_purpose = {"firewall_allow_lockout": True, "firewall_confirm_timeout": 0}
+        over = play(inside, tmp_path, "ipv4", [theirs, role(host, firewall_foreign="keep", **on_purpose)], BY_SUDO)
         assert over.returncode == 0, over.stdout + over.stderr
     assert "palisade-INPUT" in host.save()

@@ -83,6 +83,14 @@ def play(
     inside: Sequence[str], directory: Path, family: str, tasks: list[dict[str, object]], variables: str = "", address: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run a playbook of these tasks against the host, at the family's address or another one, in one kept SSH connection."""
+    command, environment = prepare(inside, directory, family, tasks, variables, address)
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def prepare(
+    inside: Sequence[str], directory: Path, family: str, tasks: list[dict[str, object]], variables: str = "", address: str = ""
+) -> tuple[list[str], dict[str, str]]:
+    """Write what such a playbook needs, and return the command that runs it and its environment."""
     inventory = INVENTORY.format(address=address or ADDRESSES[family][0], directory=directory, python=sys.executable)
     (directory / "inventory").write_text(f"{inventory}[all:vars]\n{variables}\n")
     (directory / "play.yml").write_text(json.dumps([{"hosts": "host", "gather_facts": False, "tasks": tasks}]))
@@ -92,9 +100,7 @@ def play(
         "ANSIBLE_SSH_ARGS": "-o ControlMaster=auto -o ControlPersist=30s -o ServerAliveInterval=3 -o ServerAliveCountMax=2",
         "ANSIBLE_NOCOLOR": "1", "ANSIBLE_HOST_KEY_CHECKING": "0", "ANSIBLE_BECOME_ALLOW_SAME_USER": "1",
     }
-    return subprocess.run(
-        [*inside, "timeout", "120", str(ANSIBLE), "-i", str(directory / "inventory"), str(directory / "play.yml")],
-        capture_output=True, text=True, env=environment, check=False)
+    return [*inside, "timeout", "120", str(ANSIBLE), "-i", str(directory / "inventory"), str(directory / "play.yml")], environment
 
 
 @pytest.mark.parametrize("family", ADDRESSES)

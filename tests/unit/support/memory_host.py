@@ -41,6 +41,7 @@ class MemoryHost(Host):
         self.cannot_run = ''
         self.is_remote = False
         self.busy = False
+        self.waiting_for = ''
         self.files: Dict[str, str] = {}
         self.distrusted: Dict[str, str] = {}
         self.at_file: Optional[Callable[[str, str], None]] = None
@@ -135,6 +136,9 @@ class MemoryHost(Host):
 
     def end(self, name: str) -> None:
         self._journals.discard(name)
+
+    def pending(self) -> str:
+        return self.waiting_for
 
     def rule_file(self, name: str, kind: str) -> Tuple[str, str]:
         path = self.rule_path(name, kind)

@@ -24,11 +24,13 @@ class Action(ActionModule):
     """The action with a module that only notes what it is called with."""
 
     handed: dict[str, Any]
+    token: str
     called: list[str]
 
     def _execute_module(self, module_name: str = '', module_args: Any = None, task_vars: Any = None, **_others: Any) -> dict[str, Any]:
         self.called = [*getattr(self, 'called', []), module_name]
-        self.handed = module_args
+        self.handed = dict(module_args)
+        self.token = self.handed.pop('confirm_id', '')
         return {'changed': True, 'variables': task_vars}
 
 
@@ -59,6 +61,23 @@ def handed(action: Action) -> Any:
 def test_rules_in_the_task_are_handed_on_as_they_are(action: Any, arguments: dict[str, Any]) -> None:
     given = dict(arguments)
     assert handed(action(**arguments)) == given
+
+
+def test_nobody_confirms_a_run_but_its_own_action(action: Any) -> None:
+    made = action(tables={}, confirm_id='mine')
+    handed(made)
+    assert len(made.token) == 16
+    looking = action(tables={})
+    looking._task.check_mode = True
+    handed(looking)
+    assert looking.token == ''
+
+
+@pytest.mark.parametrize('off', [{'confirm_timeout': 0}, {'confirm_timeout': '0'}])
+def test_a_run_that_is_not_to_be_confirmed_has_no_word_for_it(action: Any, off: dict[str, Any]) -> None:
+    made = action(tables={}, **off)
+    assert handed(made) == {'tables': {}, **off}
+    assert made.token == ''
 
 
 @pytest.mark.parametrize('place', ['web.rules', 'files/web.rules'])

@@ -60,6 +60,16 @@ class FakeProver:
         return Proof({'guard': {'state': 'none'}, **flows, **told}, ['be warned'])
 
 
+class FakeCommit:
+    """Never waits; says in the result what it was made with."""
+
+    def __init__(self, token: str, seconds: int) -> None:
+        self.result = {'state': 'off', 'reason': '%s %d' % (token, seconds)}
+
+    def arm(self, *_run: Any) -> bool:
+        return False
+
+
 @pytest.fixture
 def prover() -> FakeProver:
     return FakeProver()
@@ -84,7 +94,8 @@ def run(host: MemoryHost, prover: FakeProver, monkeypatch: pytest.MonkeyPatch, c
         prover.options = dict(zip(('expect', 'allow_lockout', 'verdict_diff'), options))
         return prover
 
-    monkeypatch.setattr(iptables_ruleset, 'RigHost', fake)
+    monkeypatch.setattr(iptables_ruleset, 'SafeHost', fake)
+    monkeypatch.setattr(iptables_ruleset, 'Confirming', lambda _host, token, seconds: FakeCommit(token, seconds))
     monkeypatch.setattr(iptables_ruleset, 'Prover', fake_prover)
     monkeypatch.setattr(iptables_ruleset_unproved, 'Host', fake)
     runner.module = iptables_ruleset  # type: ignore[attr-defined]
