@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from .faults import start_watched
+from .forked import Process
 from .host import Host, ModuleResult, finish
 
 TOKEN = "a" * 16
@@ -43,7 +43,7 @@ def tell(host: Host, *words: str, connection: str = NEW_CONNECTION, token: str =
     return done.stdout.removeprefix("palisade-commit ").strip()
 
 
-def begin_to_tell(host: Host, *words: str, connection: str = NEW_CONNECTION) -> subprocess.Popen[str]:
+def begin_to_tell(host: Host, *words: str, connection: str = NEW_CONNECTION) -> Process:
     """Do the same and do not wait."""
     return host.start("env", f"SSH_CONNECTION={connection}", *COMMAND, words[0], TOKEN, *words[1:])
 
