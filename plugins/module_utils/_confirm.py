@@ -13,6 +13,7 @@ from typing import Any, List, Mapping, Sequence
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_script import UNDO_RULES
 from ansible_collections.palisade.netfilter.plugins.module_utils._connection import connection_value, parse_connection
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Ownership, TableGoal, snapshot_goal
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import opening_script
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import Armed, ConfirmHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import UNIT, FilePlan, staged
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import append_line
@@ -43,7 +44,7 @@ class Confirming:
             return False
         texts = {'before.%s' % work.family: snapshot_text(snapshots(request, work)) for work in works}
         texts['undo'] = _undo(self.host, request, works)
-        texts['keep'] = keep_script(files, request.state == 'absent', self.host.directory)
+        texts['keep'] = keep_script(files, request.state == 'absent', self.host.directory) + opening_script(files.opened, self.host.run_directory)
         texts['discard'] = discard_script(files)
         texts['connection'] = connection
         self._armed = self.host.arm(request.name, self.token, self.seconds, texts)

@@ -36,6 +36,11 @@ _TIMEOUT_FAMILIES = {'2': 'inet', '10': 'inet6'}
 _TIMEOUT_PROTOCOLS = {'1': 'icmp timeout 30', '6': 'tcp close 10', '17': 'udp unreplied 30', '33': 'dccp request 10', '132': 'sctp closed 10',
                       '136': 'udplite unreplied 30'}
 
+#: The table of nftables by which the loader closes a family where a boot finds no iptables, and the note of these families in the run directory.
+CLOSED_TABLE, CLOSED_NOTE = 'palisade-closed', 'closed-by-nft'
+#: As nft calls the families.
+NFT_FAMILIES = {'ipv4': 'ip', 'ipv6': 'ip6'}
+
 #: Seconds between two attempts at the ruleset's lock.
 _LOCK_PAUSE = 0.1
 #: Seconds after which a rollback that was armed and has not ended will not end any more.
@@ -264,6 +269,20 @@ class Host(HostFiles):
                     os.replace(path, os.path.join(folder, 'disarmed'))
         return ''
 
+    # A host that a boot without iptables has closed
+
+    def closed_by_nft(self) -> List[str]:
+        """The families, as nft calls them, that the loader has closed. Without its note nobody asks nft: that would load kernel modules."""
+        noted = bytes_of(os.path.join(self.run_directory, CLOSED_NOTE)).decode('ascii', 'replace').split()
+        command = shutil.which('nft', path=_WHERE)
+        return [NFT_FAMILIES[family] for family in noted if family in NFT_FAMILIES and command is not None
+                and self._run([command, 'list', 'table', NFT_FAMILIES[family], CLOSED_TABLE]).status == 0]
+
+    def open(self, families: Sequence[str]) -> str:
+        """Take the tables of these families (as nft calls them) away. Returns what stands against it, or ''."""
+        result = self._run(['/bin/sh', '-c', opening_script(families, self.run_directory)]) if families else None
+        return '' if result is None or result.status == 0 else 'this host stays closed through nft: %s' % result.errors.strip()
+
     # What outlives a reboot
 
     def remove_boot_files(self, paths: Sequence[str]) -> None:
@@ -292,6 +311,20 @@ def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None
         if time.monotonic() >= deadline:
             raise PalisadeError('another run holds %s, and lock_timeout (%d s) is over: nothing has changed' % (path, seconds))
         time.sleep(_LOCK_PAUSE)
+
+
+def opening_script(families: Sequence[str], run_directory: str) -> str:
+    """Shell commands that take away what closes these families (as nft calls them), and its note; once more without harm."""
+    if not families:
+        return ''
+    note = shlex.quote(os.path.join(run_directory, CLOSED_NOTE))
+    lines = ['PATH=$PATH:/usr/sbin:/sbin']
+    for family in families:
+        table = '%s %s' % (family, CLOSED_TABLE)
+        lines.append('! nft list table %s >/dev/null 2>&1 || nft delete table %s || exit' % (table, table))
+    words = ' '.join(['-e %s' % name for name, family in NFT_FAMILIES.items() if family in families])
+    lines.append('others=$(grep -vx %s %s 2>/dev/null) && printf "%%s\\n" "$others" >%s || rm -f %s' % (words, note, note, note))
+    return ''.join(['%s\n' % line for line in lines])
 
 
 def uptime() -> int:
