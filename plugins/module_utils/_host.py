@@ -250,7 +250,15 @@ class Host(HostFiles):
     # Changes that wait for a confirmation
 
     def pending(self) -> str:
-        """What waits for its confirmation on this host, or is put back just now, in words; '' for nothing."""
+        """What waits for its confirmation on this host, or is put back just now, in words; '' for nothing.
+
+        With the lock held, what was confirmed is carried out first, where that was killed: nobody else is at it.
+        """
+        for path in glob(os.path.join(self.run_directory, '*.commit', 'confirmed')) if self._held else ():
+            # If the files cannot be written still, this run will say so where it wants to write some.
+            if self._run(['/bin/sh', '-c', 'cd "$0" && exec sh ./keep', os.path.dirname(path)]).status == 0:
+                with in_words('%s cannot be renamed' % path):
+                    os.replace(path, os.path.join(os.path.dirname(path), 'kept'))
         for state in ('armed', 'undoing'):
             for path in glob(os.path.join(self.run_directory, '*.commit', state)):
                 folder = os.path.dirname(path)

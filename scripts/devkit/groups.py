@@ -25,7 +25,7 @@ SUITES = ("bullseye", "bookworm", "trixie")
 
 KERNEL_PACKAGES = [
     "openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev",
-    "nfacct", "nfct", "busybox", "systemd",
+    "nfacct", "nfct", "busybox", "systemd", "mawk", "gawk", "original-awk",
 ]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter", "plugins/plugin_utils")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""

@@ -291,7 +291,7 @@ SHELLS = {
 
 @pytest.mark.parametrize(("shell", "tools"), SHELLS.values(), ids=SHELLS)
 def test_other_shells_do_the_same(new_host: NewHost, ready: Host, shell: str, tools: str) -> None:
-    ready.run("sh", "-euc", f"for tool in {tools}; do ln -s $(command -v busybox) {SHIMS}/$tool; done")
+    ready.run("sh", "-euc", f"for tool in {tools}; do ln -sf $(command -v busybox) {SHIMS}/$tool; done")
     done = loader(ready, "boot", through=shell.split())
     assert (done.returncode, done.stderr.count("\n")) == (0, 1), done.stderr
     assert live(ready) == loaded_alone(new_host(), SECTIONS)

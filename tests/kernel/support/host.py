@@ -41,6 +41,7 @@ for command in iptables ip6tables; do
     ln -s "$(command -v $command-{{backend}}$suffix)" {SHIMS}/$command$suffix
   done
 done
+ln -s "$(command -v mawk)" {SHIMS}/awk # Debian's own; whichever else is installed for some tests takes the name.
 ip link set lo up
 echo ready
 exec sleep infinity
