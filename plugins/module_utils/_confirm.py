@@ -9,7 +9,7 @@ from typing import List, Mapping, Sequence
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_base import Waiting, discard_script, keep_script, shell
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_script import UNDO_RULES
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Ownership, TableGoal, snapshot_goal
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, opening_script
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import ConfirmHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import append_line
@@ -34,7 +34,8 @@ class Confirming(Waiting):
             return {
                 **{'before.%s' % work.family: snapshot_text(snapshots(request, work)) for work in works},
                 'undo': _undo(self.host, request, works),
-                'keep': keep_script(files, request.state == 'absent', self.host.directory),
+                'keep': keep_script(files, request.state == 'absent', self.host.directory)
+                + opening_script(files.opened, self.host.run_directory),
                 'discard': discard_script(files),
             }
 

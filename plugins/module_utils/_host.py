@@ -32,6 +32,11 @@ _TIMEOUT_FAMILIES = {'2': 'inet', '10': 'inet6'}
 _TIMEOUT_PROTOCOLS = {'1': 'icmp timeout 30', '6': 'tcp close 10', '17': 'udp unreplied 30', '33': 'dccp request 10', '132': 'sctp closed 10',
                       '136': 'udplite unreplied 30'}
 
+#: The table of nftables by which the loader closes a family where a boot finds no iptables, and the note of these families in the run directory.
+CLOSED_TABLE, CLOSED_NOTE = 'palisade-closed', 'closed-by-nft'
+#: As nft calls the families.
+NFT_FAMILIES = {'ipv4': 'ip', 'ipv6': 'ip6'}
+
 #: Seconds given to the connection's packets to pass while conntrack looks on, before rules that ask for its state go live.
 ROUND_TRIP = 0.5
 
@@ -211,6 +216,20 @@ class Host(BaseHost):
             if self.interrupted(name):
                 os.unlink(self._journal(name))
 
+    # A host that a boot without iptables has closed
+
+    def closed_by_nft(self) -> List[str]:
+        """The families, as nft calls them, that the loader has closed. Without its note nobody asks nft: that would load kernel modules."""
+        noted = bytes_of(os.path.join(self.run_directory, CLOSED_NOTE)).decode('ascii', 'replace').split()
+        command = shutil.which('nft', path=_WHERE)
+        return [NFT_FAMILIES[family] for family in noted if family in NFT_FAMILIES and command is not None
+                and self._run([command, 'list', 'table', NFT_FAMILIES[family], CLOSED_TABLE]).status == 0]
+
+    def open(self, families: Sequence[str]) -> str:
+        """Take the tables of these families (as nft calls them) away. Returns what stands against it, or ''."""
+        result = self._run(['/bin/sh', '-c', opening_script(families, self.run_directory)]) if families else None
+        return '' if result is None or result.status == 0 else 'this host stays closed through nft: %s' % result.errors.strip()
+
     # What outlives a reboot
 
     def remove_boot_files(self, paths: Sequence[str]) -> None:
@@ -226,6 +245,20 @@ class Host(BaseHost):
         result = self._run([self._path('systemctl'), *words])
         if result.status != 0:
             raise PalisadeError('systemctl %s failed: %s' % (' '.join(words), result.errors.strip()))
+
+
+def opening_script(families: Sequence[str], run_directory: str) -> str:
+    """Shell commands that take away what closes these families (as nft calls them), and its note; once more without harm."""
+    if not families:
+        return ''
+    note = shlex.quote(os.path.join(run_directory, CLOSED_NOTE))
+    lines = ['PATH=$PATH:/usr/sbin:/sbin']
+    for family in families:
+        table = '%s %s' % (family, CLOSED_TABLE)
+        lines.append('! nft list table %s >/dev/null 2>&1 || nft delete table %s || exit' % (table, table))
+    words = ' '.join(['-e %s' % name for name, family in NFT_FAMILIES.items() if family in families])
+    lines.append('others=$(grep -vx %s %s 2>/dev/null) && printf "%%s\\n" "$others" >%s || rm -f %s' % (words, note, note, note))
+    return ''.join(['%s\n' % line for line in lines])
 
 
 def _first_line(path: str) -> str:

@@ -43,6 +43,7 @@ class MemoryHost(Host):
         self.is_remote = False
         self.busy = False
         self.waiting_for = ''
+        self.closed: List[str] = []
         self.files: Dict[str, str] = {}
         self.distrusted: Dict[str, str] = {}
         self.at_file: Optional[Callable[[str, str], None]] = None
@@ -140,6 +141,14 @@ class MemoryHost(Host):
 
     def pending(self) -> str:
         return self.waiting_for
+
+    def closed_by_nft(self) -> List[str]:
+        return list(self.closed)
+
+    def open(self, families: Sequence[str]) -> str:
+        assert self._locked or not families, 'a change outside of the lock'
+        self.closed = [family for family in self.closed if family not in families]
+        return ''
 
     def rule_file(self, name: str, kind: str) -> Tuple[str, str]:
         path = self.rule_path(name, kind)
