@@ -25,7 +25,7 @@ from .test_over_ssh import BY_SUDO, play, role, ssh_client
 FOLDER = "/run/palisade/kernel-settings.commit"
 RP = "net.ipv4.conf.%s.rp_filter"
 #: Loose where it matters, so that the operator's packets come in.
-LOOSE = {"profile": "server", "settings": {RP % "all": 2}}
+LOOSE: dict[str, Any] = {"profile": "server", "settings": {RP % "all": 2}}
 #: Drops whatever comes by another interface than the answer goes out by.
 STRICT: dict[str, Any] = {"profile": "router", "confirm_timeout": 5}
 COUNTED = ("net/netfilter/nf_conntrack_count", "net/ipv4/tcp_fastopen_key")
