@@ -44,7 +44,9 @@ class Confirming:
             return False
         texts = {'before.%s' % work.family: snapshot_text(snapshots(request, work)) for work in works}
         texts['undo'] = _undo(self.host, request, works)
-        texts['keep'] = keep_script(files, request.state == 'absent', self.host.directory) + opening_script(files.opened, self.host.run_directory)
+        texts['keep'] = keep_script(files, request.state == 'absent', self.host.directory)
+        if files.opened:
+            texts['keep'] += opening_script(files.opened, self.host.run_directory)
         texts['discard'] = discard_script(files)
         texts['connection'] = connection
         self._armed = self.host.arm(request.name, self.token, self.seconds, texts)
