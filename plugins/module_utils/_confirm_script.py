@@ -58,17 +58,18 @@ ssh_connection() {
   printf %s "$found"
 }
 
-# What a timer does: it waits, and sees that the rollback is done to its end though somebody kills it.
+# What a timer does: it waits, and sees that the rollback is done to its end though somebody kills it. Where a confirmation was killed before
+# the files had taken their places, it sees to that.
 watch() {
   trap '' HUP
   tries=0
   while [ $tries -lt 20 ] && [ "$(cat token)" = "$token" ]; do
-    case $(state) in armed | undoing) ;; *) return 0 ;; esac
-    if [ "$(state)" = armed ] && [ "$(left)" -gt 0 ]; then
+    case $(state) in armed | undoing | confirmed) ;; *) return 0 ;; esac
+    if [ ! -e undoing ] && [ "$(left)" -gt 0 ]; then
       sleep 1
       continue
     fi
-    sh "$self" undo "$token" late >/dev/null 2>&1
+    if [ -e confirmed ]; then sh "$self" keep "$token"; else sh "$self" undo "$token" late; fi >/dev/null 2>&1
     tries=$((tries + 1))
     sleep 1
   done
@@ -99,7 +100,8 @@ undo() {
 keep() {
   take_lock 30
   [ -e confirmed ] || return 0
-  problem=$(sh ./keep 2>&1) || return 1
+  # It may be killed, and does no harm if it is done once more.
+  problem=$(sh ./keep 2>&1) || problem=$(sh ./keep 2>&1) || return 1
   mv confirmed kept
   rm -f before.*
 }
@@ -112,9 +114,13 @@ confirm() {
     say unapplied
   else
     mv armed confirmed 2>/dev/null || :
-    # The timer would find nothing to do any more.
-    [ -e undoing ] || [ -e undone ] || sh ./stop >/dev/null 2>&1
-    if keep; then tell; else say unkept "$problem"; fi
+    if keep; then
+      # The timer would find nothing to do any more.
+      [ ! -e kept ] || sh ./stop >/dev/null 2>&1
+      tell
+    else
+      say unkept "$problem"
+    fi
   fi
 }
 
@@ -135,6 +141,7 @@ main() {
   case $verb in
     watch) watch ;;
     undo) undo; tell ;;
+    keep) keep ;;
     confirm) confirm ;;
     status) tell ;;
   esac

@@ -31,7 +31,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
     unreachable_rules,
     unreached_chains,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import CLOSED_TABLE, NFT_FAMILIES, Host, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import CLOSED_TABLE, NFT_FAMILIES, Host
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import (

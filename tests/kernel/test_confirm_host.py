@@ -142,6 +142,37 @@ def test_who_was_to_watch_is_killed_in_the_rollback_and_somebody_else_goes_on(ol
     assert rules(old_host) == before
 
 
+def test_a_confirmation_killed_before_the_files_is_carried_out_when_its_time_is_over(old_host: Host) -> None:
+    """Nobody asks again: the controller is gone, too."""
+    start(old_host, 5, tables=NEW, persist=True)
+    live = rules(old_host)
+    old_host.run("mv", f"{FOLDER}/armed", f"{FOLDER}/confirmed")
+    assert until(lambda: state(old_host) == "kept", 15)
+    assert rules(old_host) == live
+    assert "uid-owner" in old_host.run("cat", "/etc/palisade/palisade.rules").stdout
+    assert not old_host.apply(tables=NEW, persist=True).changed
+
+
+def test_a_confirmation_killed_before_the_files_is_carried_out_by_the_next_run(old_host: Host) -> None:
+    """Of whatever ruleset; a run in check mode leaves it."""
+    start(old_host, tables=NEW, persist=True)
+    old_host.run("mv", f"{FOLDER}/armed", f"{FOLDER}/confirmed")
+    old_host.module(tables={}, name="other", check_mode=True)
+    assert state(old_host) == "confirmed"
+    assert not old_host.apply(tables={}, name="other").changed
+    assert state(old_host) == "kept"
+    assert "uid-owner" in old_host.run("cat", "/etc/palisade/palisade.rules").stdout
+
+
+def test_what_writes_the_files_is_killed_and_done_again(old_host: Host) -> None:
+    start(old_host, tables=NEW, persist=True)
+    old_host.run("sh", "-euc", f"sed -i '/mv -f/{{n;s/^/[ -e killed ] || {{ : > killed; kill -9 $$; }}; /}}' {FOLDER}/keep")
+    assert tell(old_host, "confirm", "new").startswith("kept")
+    assert old_host.run("ls", f"{FOLDER}/killed").returncode == 0
+    assert old_host.run("sh", "-c", "ls -A /etc/palisade | grep new", check=False).stdout == ""
+    assert not old_host.apply(tables=NEW, persist=True).changed
+
+
 def test_only_a_new_connection_confirms(old_host: Host) -> None:
     start(old_host, tables=NEW, persist=True)
     on_disk, live = files(old_host), rules(old_host)
@@ -277,7 +308,7 @@ def test_a_change_that_takes_longer_than_it_may_wait_is_not_taken_back_for_that(
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "busybox awk", "original-awk"])
 def test_any_awk_will_do(old_host: Host, awk: str) -> None:
     before = old_host.effect()
-    old_host.run("sh", "-euc", f"command -v {awk.split()[0]}; printf '#!/bin/sh\nexec {awk} \"$@\"\n' > /usr/local/bin/awk; chmod +x /usr/local/bin/awk")
+    old_host.run("sh", "-euc", f"command -v {awk.split()[0]}; cd /usr/local/bin; printf '#!/bin/sh\nexec {awk} \"$@\"\n' > awk; chmod +x awk")
     start(old_host, tables=NEW)
     old_host.run("sh", "-c", f"sed -i 's|^PATH=.*|PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|' {FOLDER}/commit")
     assert tell(old_host, "undo") == "undone good"

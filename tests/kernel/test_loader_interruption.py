@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loader is killed at each of its commands, or meets another run: the next load makes a complete set of what it finds."""
+"""The loader is killed at each of its commands, or meets another run: it, or what comes next, makes a complete set of what is there."""
 from __future__ import annotations
 
 import subprocess
@@ -20,6 +20,22 @@ from .test_locking import HOLD
 NewHost = Callable[[], Host]
 FOREIGN = "*filter\n:f2b-sshd - [0:0]\n-A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd\n-A f2b-sshd -j RETURN\nCOMMIT\n"
 
+INVOCATION = "e64b3feab7e34f34b1d6c6a3d05bd2c3"
+KILLED_AWK = f"""
+cat > {SHIMS}/awk <<'END'
+#!/bin/sh
+case "$*" in *mode=restore*)
+  echo composing >> /run/composed
+  [ "$(wc -l < /run/composed)" != 2 ] || kill -9 $$
+  ;;
+esac
+PATH=/usr/bin:/bin
+exec awk "$@"
+END
+chmod 755 {SHIMS}/awk
+"""
+"""An awk that is killed as it composes: the second time, the first being for what is only said."""
+
 
 def prepared(host: Host) -> Host:
     """Return a host with an old set loaded, a new one persisted, and wrappers around the commands."""
@@ -37,7 +53,7 @@ def run(host: Host, moment: str = "never", number: int = 0) -> subprocess.Comple
     """Load with a fault at one of the commands, counted from 1."""
     host.run("sh", "-euc", f"echo {moment} {number} > {DIRECTORY}/order; : > {DIRECTORY}/log")
     path = f"{DIRECTORY}/bin:{SHIMS}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-    done = host.run("env", f"PATH={path}", "sh", "-c", f"echo $$ > {PID_FILE}; exec {LOADER} boot", check=False)
+    done = host.run("env", f"PATH={path}", f"INVOCATION_ID={INVOCATION}", "sh", "-c", f"echo $$ > {PID_FILE}; exec {LOADER} boot", check=False)
     host.run("sh", "-euc", f"echo never 0 > {DIRECTORY}/order")
     return done
 
@@ -59,26 +75,93 @@ def new(new_host: NewHost) -> dict[str, dict[str, list[str]]]:
     return live(host)
 
 
-def test_a_killed_loader_leaves_each_table_old_or_new_and_the_next_makes_it_whole(new_host: NewHost, new: dict[str, dict[str, list[str]]]) -> None:
-    first = prepared(new_host())
-    old = live(first)
-    run(first)
-    half_way = 0
-    every, changing = commands(first), restores(first)
-    assert len(changing) == 2, every
-    moments = [("after", number) for number in range(1, len(every) + 1)] + [("before", number) for number in changing]
-    for moment, number in moments:
+@pytest.fixture
+def every(new_host: NewHost) -> list[str]:
+    """The commands of a load that nobody disturbs."""
+    host = prepared(new_host())
+    run(host)
+    assert len(restores(host)) == 2, commands(host)
+    return commands(host)
+
+
+def moments(every: list[str]) -> list[tuple[str, int]]:
+    """Return when the loader may be killed: after each of its commands, and before those that change something."""
+    changing = [number for number, command in enumerate(every, 1) if "-restore --noflush" in command]
+    return [("after", number) for number in range(1, len(every) + 1)] + [("before", number) for number in changing]
+
+
+def test_a_loader_whose_work_is_killed_does_it_again(new_host: NewHost, new: dict[str, dict[str, list[str]]], every: list[str]) -> None:
+    for moment, number in [*moments(every), ("orphan", next(number for moment, number in moments(every) if moment == "before"))]:
         host = prepared(new_host())
         where = f"killed {moment} command {number}, {every[number - 1]}"
-        assert run(host, moment, number).returncode == -9, where
+        done = run(host, f"{moment}-child", number)
+        assert done.returncode == 0, f"{where}: {done.stderr}"
+        assert "was killed (signal 9) and begins anew" in done.stderr, where
+        assert live(host) == new, where
+        assert last_load(host)["result"] == "good", where
+
+
+def test_a_load_whose_supervisor_is_killed_goes_on(new_host: NewHost, new: dict[str, dict[str, list[str]]], every: list[str]) -> None:
+    """What the unit calls next waits for it, and has nothing to do."""
+    for number in (1, *[number for moment, number in moments(every) if moment == "before"], len(every)):
+        host = prepared(new_host())
+        where = f"killed after command {number}, {every[number - 1]}"
+        assert run(host, "after", number).returncode == -9, where
+        done = finish_boot(host)
+        assert (done.returncode, live(host)) == (0, new), f"{where}: {done.stderr}"
+        assert last_load(host)["result"] == "good", where
+
+
+def finish_boot(host: Host) -> subprocess.CompletedProcess[str]:
+    """Run what the unit calls behind the load, as in the same start of the unit."""
+    return host.run("env", f"INVOCATION_ID={INVOCATION}", LOADER, "finish", "boot", check=False)
+
+
+def test_a_load_that_is_killed_altogether_leaves_each_table_old_or_new_and_the_units_next_command_makes_it_whole(
+    new_host: NewHost, new: dict[str, dict[str, list[str]]], every: list[str]
+) -> None:
+    old = live(prepared(new_host()))
+    half_way = noted = 0
+    for moment, number in moments(every):
+        host = prepared(new_host())
+        where = f"killed {moment} command {number}, {every[number - 1]}"
+        assert run(host, f"{moment}-both", number).returncode == -9, where
         between = live(host)
         for family, tables in between.items():
             for table, lines in tables.items():
                 assert lines in (old[family].get(table, []), new[family].get(table, [])), f"{where}: {family} {table}"
         half_way += between not in (old, new)
-        boot(host)
-        assert live(host) == new, where
+        noted += "a run was killed while it changed the live rules" in loader(host, "status").stdout
+        done = finish_boot(host)
+        assert (done.returncode, live(host)) == (0, new), f"{where}: {done.stderr}"
+        assert "killed" not in loader(host, "status").stdout, where
     assert half_way, "no kill was ever half way"
+    assert noted >= half_way
+
+
+def test_the_units_second_command_says_what_the_first_came_to(ready: Host) -> None:
+    ready.run("env", f"INVOCATION_ID={INVOCATION}", LOADER, "boot")
+    loaded = last_load(ready)
+    told = finish_boot(ready)
+    assert (told.returncode, told.stderr, last_load(ready)) == (0, "", loaded)
+    put(ready, "rules", "damaged")
+    first = ready.run("env", f"INVOCATION_ID={INVOCATION}", LOADER, "boot", check=False)
+    loaded = last_load(ready)
+    assert (first.returncode, finish_boot(ready).returncode) == (1, 1)
+    assert last_load(ready) == loaded
+    again = finish_boot(ready)
+    assert "did not come to its end" in again.stderr, "what has been told once stands for no other start"
+    other = ready.run("env", "INVOCATION_ID=0123", LOADER, "boot", check=False)
+    assert (other.returncode, "did not come to its end" in finish_boot(ready).stderr) == (1, True), "of another start"
+
+
+def test_a_kill_of_what_composes_the_rules_is_no_reason_for_another_set(new_host: NewHost, new: dict[str, dict[str, list[str]]]) -> None:
+    host = prepared(new_host())
+    host.run("sh", "-euc", KILLED_AWK)
+    done = host.run("env", f"PATH={SHIMS}:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin", LOADER, "boot", check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(host.run("cat", "/run/composed").stdout.split()) > 4, "nothing was done again"
+    assert live(host) == new
 
 
 @pytest.mark.parametrize("which", [0, 1])

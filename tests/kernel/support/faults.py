@@ -6,7 +6,7 @@
 Every command stands behind a wrapper of the same name, first in the run's PATH. The wrapper numbers and logs itself and,
 when its number has come, kills the module: before the command (which then never runs), after it, or before it with the
 command running on a second later, as an orphan does. Or it lets the command fail, or die with the first of its tables
-done, or somebody else meddle after it.
+done, or somebody else meddle after it. Of the loader, which works in a child, it may kill that one (`after-child`) or both (`after-both`).
 """
 from __future__ import annotations
 
@@ -37,9 +37,13 @@ PATH=${{PATH#*:}}
 read -r moment at < {DIRECTORY}/order
 [ "$number" = "$at" ] || exec "$name" "$@"
 case $moment in
-before) kill -9 "$module"; exit 1 ;;
-after) "$name" "$@"; status=$?; kill -9 "$module"; exit $status ;;
-orphan) kill -9 "$module"; sleep {ORPHAN_DELAY}; exec "$name" "$@" ;;
+*-child) module=$(cat "/proc/$module/task/$module/children") ;;
+*-both) module="$module $(cat "/proc/$module/task/$module/children")" ;;
+esac
+case ${{moment%-*}} in
+before) kill -9 $module; exit 1 ;;
+after) "$name" "$@"; status=$?; kill -9 $module; exit $status ;;
+orphan) kill -9 $module; sleep {ORPHAN_DELAY}; exec "$name" "$@" ;;
 half) sed /^COMMIT/q | "$name" "$@"; exit 137 ;;
 fail) echo "$name: a test said no" >&2; exit 1 ;;
 meddle) "$name" "$@"; status=$?; sh {DIRECTORY}/meddle; exit $status ;;

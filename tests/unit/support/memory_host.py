@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import AbstractSet, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_kernel import MemoryKernel
