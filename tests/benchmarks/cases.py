@@ -4,14 +4,16 @@
 """What is compared with what. Each case runs ours and the other in turn, in one go, the first of a pair changing every round."""
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
 
-from . import rulesets
+from . import confirming, rulesets
 from . import settings as sysctls
 from .report import Result, progress, timed
 from .tasks import Bench, Seconds
@@ -189,6 +191,33 @@ def _next(bench: Bench, hosts: Iterator[Host], path: Path, changed: int) -> Seco
     return bench.playbook(next(hosts), path, changed=changed)
 
 
+def confirm(bench: Bench, _backend: str, rounds: int) -> Iterator[Result]:
+    """A change over ssh that a new connection confirms, and the same without; both against what is asked of the host's sshd."""
+    ports = itertools.cycle((8080, 8081))
+    with confirming.container(bench.folder) as host:
+        host.task("ansible.builtin.ping")
+        host.rules(next(ports), 0)
+        confirmed, plain = alternate("one rule changed", rounds, lambda: host.rules(next(ports), 60), lambda: host.rules(next(ports), 0))
+        yield timed("one rule changed over ssh, confirmed", confirmed, "confirm_timeout: 0", plain)
+        commands = [host.command() for _number in range(rounds)]
+        more = [median(one.wall for one in confirmed) - median(one.wall for one in plain)]
+        yield Result("what the confirmation adds", "s", more, "a new connection, one command", [one.wall for one in commands], at_most=2)
+        port = next(ports)
+        host.rules(port, 60)
+        same, pings = alternate("nothing changed", rounds, lambda: host.rules(port, 60, changed=False), lambda: host.rules(port, 0, changed=False))
+        yield timed("nothing changed, confirm_timeout: 60", same, "confirm_timeout: 0", pings, at_most=1.1)
+        asked = {}
+        for job, seconds in (("confirmed", 60), ("off", 0)):
+            with host.watched() as asked[job]:
+                host.rules(next(ports), seconds)
+        with host.watched() as asked["ping"]:
+            host.task("ansible.builtin.ping")
+    for what in ("connections", "commands"):
+        numbers = {job: getattr(found[0], what) for job, found in asked.items()}
+        yield Result(f"a change confirmed: {what} more than without", what, [numbers["confirmed"] - numbers["off"]], at_most=1)
+        yield Result(f"a change with confirm_timeout: 0: {what} more than a ping", what, [numbers["off"] - numbers["ping"]], at_most=0)
+
+
 CASES: dict[str, Callable[[Bench, str, int], Iterator[Result]]] = {
     "unchanged": unchanged,
     "first": first,
@@ -198,5 +227,6 @@ CASES: dict[str, Callable[[Bench, str, int], Iterator[Result]]] = {
     "memory": memory,
     "proofs": proofs,
     "settings": settings,
+    "confirm": confirm,
 }
 BOTH_BACKENDS = ("growth", "memory", "proofs")

@@ -110,11 +110,12 @@ class Bench:
 
     def _timed(self, host: Host, argv: list[str]) -> tuple[Seconds, subprocess.CompletedProcess[str]]:
         program = str(Path(sys.executable).with_name(argv[0]))
-        begin, processor = time.monotonic(), _processor_seconds()
+        begin, processor = time.monotonic(), processor_seconds()
         done = host.run(program, *argv[1:], check=False)
-        return Seconds(time.monotonic() - begin, _processor_seconds() - processor), done
+        return Seconds(time.monotonic() - begin, processor_seconds() - processor), done
 
 
-def _processor_seconds() -> float:
+def processor_seconds() -> float:
+    """Return the processor time of all children that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
