@@ -60,6 +60,7 @@ def _arguments() -> argparse.Namespace:
     killing = commands.add_parser("kills", help="random kills on virtual machines, while rules change, are confirmed, taken back and loaded")
     killing.add_argument("--seed", default=time.strftime("%Y-%m-%d"), help="decides what is killed and when (default: the date)")
     killing.add_argument("--count", type=int, default=100, help="kills that have to hit, in all (default: 100)")
+    killing.add_argument("--minutes", type=float, default=float("inf"), help="after which no other kill begins")
     killing.add_argument("--machines", nargs="+", default=[*vm.RELEASES], choices=[*vm.RELEASES], metavar="RELEASE",
                          help=f"Debian releases, which run side by side (default: {' '.join(vm.RELEASES)})")
     commands.add_parser("venv", help="make the virtual environment of the tools and print where it is")
@@ -181,7 +182,7 @@ def _kills(arguments: argparse.Namespace) -> int:
             machine.wait()
             kills.furnish(machine)
             with kills.Subject(machine, ansible, say).prepared() as subject:
-                return kills.campaign(subject, f"{arguments.seed} {machine.release}", share)
+                return kills.campaign(subject, f"{arguments.seed} {machine.release}", share, seconds=60 * arguments.minutes)
         finally:
             machine.stop()
 

@@ -28,7 +28,7 @@ from typing import Callable, Iterator, NamedTuple, Sequence
 
 from . import vm
 from .killer import fits
-from .shell import ROOT, environment
+from .shell import ROOT, SetupError, environment
 
 NAME = "kills"
 UNIT = "palisade-firewall.service"
@@ -553,6 +553,9 @@ def _times(record: str) -> dict[str, float]:
     return times
 
 
+PROBLEMS = (KillError, vm.NoAnswerError, SetupError, AssertionError, subprocess.SubprocessError, OSError)
+
+
 def campaign(subject: Subject, seed: str, count: int, *, seconds: float = float("inf")) -> Tally:
     """Kill until `count` kills have hit, or so much time is over. What misses does not count.
 
@@ -574,11 +577,15 @@ def campaign(subject: Subject, seed: str, count: int, *, seconds: float = float(
             hit = subject.boot(doing[0] if doing else None)
             if doing:
                 tally.count(doing[0], hit=hit)
-        except (KillError, vm.NoAnswerError, AssertionError) as error:
+        except PROBLEMS as error:
             if doing:
                 tally.count(doing[0], hit=True)
             tally.failures.append(f"{subject.machine.name}: {error}")
             subject.say(f"{subject.machine.name}: FAILED: {doing}: {error}")
-            subject.recover()
+            try:
+                subject.recover()
+            except PROBLEMS as worse:
+                tally.failures.append(f"{subject.machine.name}: cannot go on: {worse}")
+                break
     tally.seconds = time.monotonic() - begin
     return tally
