@@ -176,7 +176,7 @@ echo "boot $(cat /proc/sys/kernel/random/boot_id)"
 SETTLED = r"""
 end=$(($(cut -d. -f1 /proc/uptime) + 90))
 while [ "$(cut -d. -f1 /proc/uptime)" -lt $end ]; do
-  if ! ls /run/palisade/*.commit/armed /run/palisade/*.commit/undoing /run/palisade/*.commit/confirmed >/dev/null 2>&1 &&
+  if [ -z "$(ls -d /run/palisade/*.commit/armed /run/palisade/*.commit/undoing /run/palisade/*.commit/confirmed 2>/dev/null)" ] &&
     ! pgrep -f '[p]alisade-firewall (boot|reload|finish)|[c]ommit/commit |^/usr/bin/python3( -)?$|[-]restore --noflush' >/dev/null &&
     { [ ! -e /run/palisade/lock ] || flock -n /run/palisade/lock true; }; then break; fi
   sleep 0.3
