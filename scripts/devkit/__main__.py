@@ -172,7 +172,7 @@ def _kills(arguments: argparse.Namespace) -> int:
         raise SetupError("virtual machines take root: their wires are network interfaces")
     with (LOGS / "kills.log").open("w") as log:
         vm.ensure(arguments.machines, log)
-        ansible = str(venvs.tools(log) / "bin" / "ansible")
+        ansible = str(venvs.ansible(log) / "bin" / "ansible")
     machines = [vm.Machine(f"kills-{release}", release) for release in arguments.machines]
     share = -(-arguments.count // len(machines))
 
