@@ -336,7 +336,8 @@ class Subject:
             what, words = self._at_reload(kill, wanted)
         else:
             what, words, reported = self._at_change(kill, wanted, following)
-        self.story = f"{kill.phase} {kill.number}: {what} {kill.victim} {words}{', the controller too' if kill.alone and what == 'hit' else ''}"
+        died = ", the controller too" if what == "hit" and kill.alone and kill.phase != "reload" else ""
+        self.story = f"{kill.phase} {kill.number}: {what} {kill.victim} {words}{died}"
         if what == "power":
             self.machine.wait()
         found = self.look(settled=what != "power")
@@ -495,7 +496,7 @@ class Subject:
         """Raise KillError unless all is of one generation, which then is `live`."""
         generations = [name for name, rules in self.references.items() if found.rules == rules]
         problems = [f"{name} is {text}" for name, text in found.files.items() if not text.startswith("whole 600")]
-        problems += [f"{name} is of both generations" for name, text in found.files.items() if text.endswith("AB")]
+        problems += [f"{name} is of both generations" for name, text in found.files.items() if text.count("generation") > 1]
         problems += [f"the unit is {found.unit}"] if found.unit != "active" else []
         problems += [f"left behind: {found.states}"] if found.states else []
         problems += self._differences(found) if not generations else []
