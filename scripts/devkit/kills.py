@@ -4,7 +4,7 @@
 """Random kills on virtual machines: while a ruleset changes from one generation to another, something is killed, or the power is cut. All
 tables of both families have to be of one generation then, what is persisted too, and the next boot has to load that. See docs/testing.md.
 
-A ruleset of its own, `kills`, lives beside whatever a machine has, and what is compared is all that its tables hold. Everything that is random is
+A ruleset of its own lives beside whatever a machine has, and what is compared is all that its tables hold. Everything that is random is
 drawn from the seed; at which instruction a process dies is up to the machine.
 """
 
@@ -30,7 +30,9 @@ from . import vm
 from .killer import fits
 from .shell import ROOT, SetupError, environment
 
-NAME = "kills"
+NAME = "random"
+"""The ruleset's. At boot it comes behind the role's, by the alphabet, as it does where it is applied: the order of the jumps is compared, too."""
+
 UNIT = "palisade-firewall.service"
 LOADER = "/usr/local/sbin/palisade-firewall"
 FOLDER = "/var/lib/palisade-kills"
@@ -91,6 +93,10 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def hits(self) -> int:
+        return sum(self.kills.values())
+
     def count(self, kill: Kill, *, hit: bool) -> None:
         (self.kills if hit else self.misses)[kill.victim, kill.phase] += 1
 
@@ -101,7 +107,7 @@ class Tally:
         """Return it for people, as a table in Markdown."""
         lines = ["| killed | while | kills | misses |", "| --- | --- | --- | --- |"]
         lines += [f"| {victim} | {phase} | {self.kills[victim, phase]} | {self.misses[victim, phase]} |" for victim, phase in CELLS]
-        return "\n".join([*lines, f"| **all** | | **{self.kills.total()}** | {self.misses.total()} |"])
+        return "\n".join([*lines, f"| **all** | | **{self.hits}** | {sum(self.misses.values())} |"])
 
 
 def drawn(seed: str, cells: Sequence[tuple[str, str]]) -> Iterator[Kill]:
@@ -564,7 +570,7 @@ def campaign(subject: Subject, seed: str, count: int, *, seconds: float = float(
     """
     tally, begin = Tally(), time.monotonic()
     kills, rollbacks, boots = (drawn(seed, cells) for cells in (OTHERS, FOLLOWING, AT_BOOT))
-    while tally.kills.total() < count and time.monotonic() - begin < seconds:
+    while tally.hits < count and time.monotonic() - begin < seconds:
         doing = [next(kills)]
         try:
             following = next(rollbacks) if doing[0].phase == "apply" and doing[0].victim != "power" else None
@@ -574,7 +580,7 @@ def campaign(subject: Subject, seed: str, count: int, *, seconds: float = float(
                 tally.count(following, hit=also)
             if not hit or doing[0].victim == "power":  # that was a boot
                 continue
-            doing = [next(boots)] if tally.kills.total() < count else []
+            doing = [next(boots)] if tally.hits < count else []
             hit = subject.boot(doing[0] if doing else None)
             if doing:
                 tally.count(doing[0], hit=hit)

@@ -15,17 +15,17 @@ LOOKED = """== ip
 *mangle
 :PREROUTING ACCEPT [0:0]
 :FORWARD DROP [3:4]
-:kills-FORWARD - [0:0]
--A FORWARD -m comment --comment "kills: policy was ACCEPT" -j kills-FORWARD
--A kills-FORWARD -m comment --comment "generation A" -j kills-marks
+:random-FORWARD - [0:0]
+-A FORWARD -m comment --comment "random: policy was ACCEPT" -j random-FORWARD
+-A random-FORWARD -m comment --comment "generation A" -j random-marks
 COMMIT
 == ip6
 *raw
 :PREROUTING ACCEPT [0:0]
 COMMIT
 == end
-file /etc/palisade/kills.previous whole 600 generation B
-file /etc/palisade/kills.rules whole 600 generation A
+file /etc/palisade/random.previous whole 600 generation B
+file /etc/palisade/random.rules whole 600 generation A
 unit active
 states\x20
 boot 0123
@@ -35,11 +35,11 @@ boot 0123
 def test_what_is_seen_of_a_machine() -> None:
     found = kills.seen(LOOKED)
     assert found.rules == {
-        "ip mangle FORWARD": ["DROP", '-m comment --comment "kills: policy was ACCEPT" -j kills-FORWARD'],
-        "ip mangle kills-FORWARD": ["-", '-m comment --comment "generation A" -j kills-marks'],
+        "ip mangle FORWARD": ["DROP", '-m comment --comment "random: policy was ACCEPT" -j random-FORWARD'],
+        "ip mangle random-FORWARD": ["-", '-m comment --comment "generation A" -j random-marks'],
     }
     assert (found.persisted, found.unit, found.states, found.boot) == ("A", "active", "", "0123")
-    assert found.files["kills.previous"] == "whole 600 generation B"
+    assert found.files["random.previous"] == "whole 600 generation B"
 
 
 def test_a_seed_draws_each_kind_before_any_comes_again_and_the_same_next_time() -> None:
