@@ -35,7 +35,7 @@ class Confirming(Waiting):
                 **{'before.%s' % work.family: snapshot_text(snapshots(request, work)) for work in works},
                 'undo': _undo(self.host, request, works),
                 'keep': keep_script(files, request.state == 'absent', self.host.directory)
-                + opening_script(files.opened, self.host.run_directory),
+                + (opening_script(files.opened, self.host.run_directory) if files.opened else ''),
                 'discard': discard_script(files),
             }
 

@@ -87,8 +87,8 @@ def unknown_to_proofs(host: RigHost, around: Surroundings) -> List[str]:
     found = host.native_chains()
     closed = sorted({chain.rpartition(' ')[0] for chain in found if chain.split(' ')[1] == CLOSED_TABLE})
     if closed:
-        warnings.append('this host is closed through nft (%s), as a boot without iptables has left it: packets meet that too, and the proof does not know '
-                        'it. It goes when the rules are in force' % ', '.join(closed))
+        warnings.append('this host is closed through nft (%s), as a boot without iptables has left it: packets meet that too, and the proof does '
+                        'not know it. It goes when the rules are in force' % ', '.join(closed))
     native = [chain for chain in found if chain.rpartition(' ')[0] not in closed]
     if native:
         warnings.append('native nftables chains are on this host (%s): packets meet them too, and the proof does not know them' % ', '.join(native))

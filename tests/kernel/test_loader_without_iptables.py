@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
 
+from .support.confirming import start, tell
 from .support.host import FAMILIES, SHIMS, Host
 from .support.persisted import (
     CLOSED,
@@ -64,7 +65,8 @@ POLICIES: dict[str, tuple[str, dict[str, Any], bool]] = {
         "bad": {"ports": 22, "protocols": "tcp", "from": list(NEIGHBOUR.values()), "action": "drop"}, "ssh": {}, "https": {}}}, False),
     "ssh by knocking": ("server", {"services": {"ssh": {"knock": ["tcp/7001", "udp/8001"]}, "https": {}}}, False),
     "nothing may leave": ("workstation", {"outbound": {"policy": "drop"}, "services": {"ssh": {}, "https": {}}}, True),
-    "forged sources": ("server", {"antispoof": {"interfaces": ["eth0"], "networks": ["192.0.2.0/24", "2001:db8::/32"]}, "services": {"ssh": {}}}, False),
+    "forged sources": ("server", {
+        "antispoof": {"interfaces": ["eth0"], "networks": ["192.0.2.0/24", "2001:db8::/32"]}, "services": {"ssh": {}}}, False),
     "a router's LAN": ("nat_router", {
         "wan": {"line": {"interfaces": "ppp0"}}, "lan": {"office": {"interfaces": "eth0", "networks": ["192.0.2.0/24", "2001:db8::/64"]}}}, True),
     "a router's WAN": ("nat_router", {
@@ -127,10 +129,10 @@ SPELLED: dict[str, str | None] = {
 @ONCE
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "busybox awk", "original-awk"])
 def test_what_becomes_of_the_words_of_iptables(host: Host, awk: str) -> None:
-    if host.run("sh", "-c", f"command -v {awk.split()[0]}", check=False).returncode:
-        pytest.skip(f"no {awk} here")
     install(host)
-    host.run("sh", "-euc", f"printf '#!/bin/sh\nexec {awk} \"$@\"\n' > {SHIMS}/awk; chmod +x {SHIMS}/awk")
+    # The name is a link to the machine's own program: it has to go before anything else takes it.
+    script = f"command -v {awk.split()[0]}; rm {SHIMS}/awk; cat > {SHIMS}/awk; chmod +x {SHIMS}/awk"
+    host.run("sh", "-euc", script, text=f'#!/bin/sh\nexec {awk} "$@"\n')
     section = "".join(f"-A palisade-INPUT {rule}\n" for rule in SPELLED)
     text = f"*filter\n:palisade-INPUT - [0:0]\n:palisade-more - [0:0]\n#hook INPUT last DROP\n{section}COMMIT\n"
     put(host, "closed", persisted({"ipv4": text}, backend="nft"))
@@ -148,7 +150,8 @@ def test_what_becomes_of_the_words_of_iptables(host: Host, awk: str) -> None:
 @ONCE
 def test_whole_tables_are_closed_by_their_own_chains(host: Host) -> None:
     install(host)
-    text = "*filter\n:INPUT DROP [0:0]\n:from@here - [0:0]\n-A INPUT -s 192.0.2.0/24 -j from@here\n-A from@here -p tcp -m tcp --dport 22 -j ACCEPT\nCOMMIT\n"
+    rules = "-A INPUT -s 192.0.2.0/24 -j from@here\n-A from@here -p tcp -m tcp --dport 22 -j ACCEPT\n"
+    text = f"*filter\n:INPUT DROP [0:0]\n:from@here - [0:0]\n{rules}COMMIT\n"
     put(host, "closed", persisted({"ipv4": text}, backend="nft", scope="tables"))
     without(host, "ip*tables*")
     loader(host, "boot")
@@ -313,6 +316,16 @@ def test_a_run_of_the_module_takes_it_away_when_its_rules_are_live(closed: Host,
     assert (table(closed), table(closed, "ipv6")) == ("", "")
     assert live(closed)["ipv4"] != {}
     assert not closed.apply(tables=RULES, persist=persist).changed
+
+
+@ONCE
+def test_while_a_run_waits_for_its_confirmation_the_host_stays_closed(closed: Host) -> None:
+    for word, result in (("undo", "undone good"), ("confirm", "kept")):
+        assert start(closed, 600, tables=RULES, persist=True).data["confirm"]["state"] == "pending"
+        assert (table(closed) != "", "1004" in table(closed)) == (True, True)
+        assert tell(closed, word, *(["new"] if word == "confirm" else [])).startswith(result)
+        assert [table(closed, family) != "" for family in FAMILIES] == [word == "undo"] * 2
+    assert closed.run("ls", f"{RUN}/closed-by-nft", check=False).stdout == ""
 
 
 @ONCE
