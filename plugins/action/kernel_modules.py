@@ -7,11 +7,9 @@ from __future__ import annotations
 import re
 import typing as t
 
-from ansible.errors import AnsibleActionFail
-from ansible.module_utils.common.validation import check_type_dict
 from ansible.plugins.action import ActionBase
-from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._module_names import HELPERS
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._policy import compile_policy_of
 
 MODULE = 'palisade.netfilter.kernel_modules'
 _HELPER = re.compile(r'-j CT --helper (\S+)')
@@ -36,19 +34,8 @@ class ActionModule(ActionBase):
     @staticmethod
     def _compile(arguments: dict[str, t.Any]) -> None:
         """Put what the rules need in the place of `policy`. What the task says itself goes before."""
-        # Imported here: a task without a policy shall not wait for the compiler.
-        from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_read_policy
-        from ansible_collections.palisade.netfilter.plugins.module_utils._policy_model import read_policy
-
-        families = arguments.get('families')
-        if isinstance(families, str):
-            families = families.split(',')
-        try:
-            given = {**({'families': families} if families else {}), **check_type_dict(arguments.pop('policy', None) or {})}
-            policy = read_policy(arguments['profile'], given)
-            tables = compile_read_policy(policy).tables
-        except (PalisadeError, TypeError) as error:
-            raise AnsibleActionFail('policy: %s' % error) from error
+        policy, compiled = compile_policy_of(arguments)
+        tables = compiled.tables
         named = {name for chain in tables.get('raw', {}).values() for rule in chain['rules'] for name in _HELPER.findall(rule)}
         needs = {
             'tables': sorted(tables),

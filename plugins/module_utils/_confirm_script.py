@@ -58,8 +58,8 @@ ssh_connection() {
   printf %s "$found"
 }
 
-# What a timer does: it waits, and sees that the rollback is done to its end though somebody kills it. Where a confirmation was killed before the files
-# had taken their places, it sees to that.
+# What a timer does: it waits, and sees that the rollback is done to its end though somebody kills it. Where a confirmation was killed before
+# the files had taken their places, it sees to that.
 watch() {
   trap '' HUP
   tries=0

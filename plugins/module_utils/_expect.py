@@ -8,6 +8,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._flow import Flow, complete, read_flow
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import CLOSED_TABLE
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import Copied, Job, RigHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._proof import conclude, disagreement, result_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._rig import accounts_named, rig_for, sets_named, timeouts_named
@@ -83,7 +84,12 @@ def copied(host: RigHost, tables: Mapping[str, Tables]) -> Copied:
 def unknown_to_proofs(host: RigHost, around: Surroundings) -> List[str]:
     """Warnings of what packets meet on this host and no proof knows."""
     warnings = []
-    native = host.native_chains()
+    found = host.native_chains()
+    closed = sorted({chain.rpartition(' ')[0] for chain in found if chain.split(' ')[1] == CLOSED_TABLE})
+    if closed:
+        warnings.append('this host is closed through nft (%s), as a boot without iptables has left it: packets meet that too, and the proof does '
+                        'not know it. It goes when the rules are in force' % ', '.join(closed))
+    native = [chain for chain in found if chain.rpartition(' ')[0] not in closed]
     if native:
         warnings.append('native nftables chains are on this host (%s): packets meet them too, and the proof does not know them' % ', '.join(native))
     if around.policy_routing:

@@ -1,26 +1,22 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The managed host: the only file that runs its commands, and with its half _host_files.py the only one that touches its files. Decides nothing."""
+"""The managed host: with its parts _host_base.py and _host_files.py the only file that runs its commands and touches its files. Decides nothing."""
 from __future__ import annotations
 
-import errno
-import fcntl
 import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
-from glob import glob
-from typing import AbstractSet, Iterator, List, Mapping, NamedTuple, Optional, Sequence
+from typing import AbstractSet, List, Mapping, Optional, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._connection import over_network
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, UNIT, FileChange, HostFiles, bytes_of, in_words
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import BaseHost, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, UNIT, FileChange, bytes_of, in_words
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 
 _PROGRAM = {'ipv4': 'iptables', 'ipv6': 'ip6tables'}
@@ -36,27 +32,20 @@ _TIMEOUT_FAMILIES = {'2': 'inet', '10': 'inet6'}
 _TIMEOUT_PROTOCOLS = {'1': 'icmp timeout 30', '6': 'tcp close 10', '17': 'udp unreplied 30', '33': 'dccp request 10', '132': 'sctp closed 10',
                       '136': 'udplite unreplied 30'}
 
-#: Seconds between two attempts at the ruleset's lock.
-_LOCK_PAUSE = 0.1
-#: Seconds after which a rollback that was armed and has not ended will not end any more.
-_LONGEST_ROLLBACK = 120
+#: The table of nftables by which the loader closes a family where a boot finds no iptables, and the note of these families in the run directory.
+CLOSED_TABLE, CLOSED_NOTE = 'palisade-closed', 'closed-by-nft'
+#: As nft calls the families.
+NFT_FAMILIES = {'ipv4': 'ip', 'ipv6': 'ip6'}
+
 #: Seconds given to the connection's packets to pass while conntrack looks on, before rules that ask for its state go live.
 ROUND_TRIP = 0.5
-
-
-class Result(NamedTuple):
-    """How a command ended. Its streams are never merged: warnings on one would read as rules on the other."""
-
-    status: int
-    output: str
-    errors: str
 
 
 class NotPermittedError(PalisadeError):
     """The host does not let us make a network namespace."""
 
 
-class Host(HostFiles):
+class Host(BaseHost):
     """One backend's commands on this machine.
 
     backend: 'auto' (what `iptables` resolves to), 'nft' or 'legacy'. lock_timeout: seconds to wait for the xtables lock and for
@@ -65,11 +54,9 @@ class Host(HostFiles):
     """
 
     def __init__(self, backend: str, lock_timeout: int, run_directory: str = '/run/palisade', directory: str = '/etc/palisade') -> None:
-        self.lock_timeout = lock_timeout
-        self.run_directory = run_directory
+        super().__init__(lock_timeout, run_directory)
         self.directory = directory
         self._headers: Optional[str] = None
-        self._held: Sequence[int] = ()
         self._infix = '' if backend == 'auto' else '-%s' % backend
         self.backend = backend if backend != 'auto' else self._resolve_backend()
 
@@ -81,12 +68,9 @@ class Host(HostFiles):
             raise PalisadeError('%s is not on this host: install its package (iptables), or set backend or families to what is there' % program)
         return path
 
-    def _run(self, argv: Sequence[str], text: str = '', keep: Sequence[int] = (), **environment: str) -> Result:
-        variables = dict(os.environ, LC_ALL='C', **environment)
-        with in_words('cannot run %s' % argv[0]):
-            ended = subprocess.run(argv, input=text.encode('utf-8', 'surrogateescape'), capture_output=True,
-                                   env=variables, check=False, pass_fds=keep)
-        return Result(ended.returncode, ended.stdout.decode('utf-8', 'surrogateescape'), ended.stderr.decode('utf-8', 'replace'))
+    def command(self, family: str, verb: str) -> str:
+        """The path of a family's iptables command: save or restore."""
+        return self._command(family, verb)
 
     def _command(self, family: str, verb: str, infix: Optional[str] = None) -> str:
         return self._path('%s%s-%s' % (_PROGRAM[family], self._infix if infix is None else infix, verb))
@@ -212,22 +196,7 @@ class Host(HostFiles):
         sys.stdout.flush()
         time.sleep(ROUND_TRIP)
 
-    # One run at a time
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Hold the host's one lock. Raises PalisadeError when another run keeps it longer than lock_timeout seconds."""
-        path = os.path.join(self.run_directory, 'lock')
-        with in_words('the lock cannot be taken (changing the packet filter takes root, become: true)'):
-            os.makedirs(self.run_directory, mode=0o700, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            _wait_for(descriptor, path, time.monotonic() + self.lock_timeout, self.lock_timeout)
-            self._held = (descriptor,)
-            yield
-        finally:
-            self._held = ()
-            os.close(descriptor)
+    # What a run leaves behind that is killed
 
     def _journal(self, name: str) -> str:
         return os.path.join(self.run_directory, '%s.applying' % name)
@@ -247,30 +216,19 @@ class Host(HostFiles):
             if self.interrupted(name):
                 os.unlink(self._journal(name))
 
-    # Changes that wait for a confirmation
+    # A host that a boot without iptables has closed
 
-    def pending(self) -> str:
-        """What waits for its confirmation on this host, or is put back just now, in words; '' for nothing.
+    def closed_by_nft(self) -> List[str]:
+        """The families, as nft calls them, that the loader has closed. Without its note nobody asks nft: that would load kernel modules."""
+        noted = bytes_of(os.path.join(self.run_directory, CLOSED_NOTE)).decode('ascii', 'replace').split()
+        command = shutil.which('nft', path=_WHERE)
+        return [NFT_FAMILIES[family] for family in noted if family in NFT_FAMILIES and command is not None
+                and self._run([command, 'list', 'table', NFT_FAMILIES[family], CLOSED_TABLE]).status == 0]
 
-        With the lock held, what was confirmed is carried out first, where that was killed: nobody else is at it.
-        """
-        for path in glob(os.path.join(self.run_directory, '*.commit', 'confirmed')) if self._held else ():
-            # If the files cannot be written still, this run will say so where it wants to write some.
-            if self._run(['/bin/sh', '-c', 'cd "$0" && exec sh ./keep', os.path.dirname(path)]).status == 0:
-                with in_words('%s cannot be renamed' % path):
-                    os.replace(path, os.path.join(os.path.dirname(path), 'kept'))
-        for state in ('armed', 'undoing'):
-            for path in glob(os.path.join(self.run_directory, '*.commit', state)):
-                folder = os.path.dirname(path)
-                left = int(bytes_of(os.path.join(folder, 'deadline')) or 0) - uptime()
-                name = os.path.basename(folder).partition('.')[0]
-                if left > -_LONGEST_ROLLBACK:
-                    return 'a change of ruleset %s %s' % (name, 'waits for its confirmation; if none comes, this host puts back what was there '
-                                                          'before, in %d s' % max(0, left) if state == 'armed' else 'is being taken back just now')
-                # Whoever was to put it back is gone. A rename decides, should it still come.
-                with in_words('the rollback that was armed for ruleset %s cannot be called off' % name):
-                    os.replace(path, os.path.join(folder, 'disarmed'))
-        return ''
+    def open(self, families: Sequence[str]) -> str:
+        """Take the tables of these families (as nft calls them) away. Returns what stands against it, or ''."""
+        result = self._run(['/bin/sh', '-c', opening_script(families, self.run_directory)]) if families else None
+        return '' if result is None or result.status == 0 else 'this host stays closed through nft: %s' % result.errors.strip()
 
     # What outlives a reboot
 
@@ -289,22 +247,18 @@ class Host(HostFiles):
             raise PalisadeError('systemctl %s failed: %s' % (' '.join(words), result.errors.strip()))
 
 
-def _wait_for(descriptor: int, path: str, deadline: float, seconds: int) -> None:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-        if time.monotonic() >= deadline:
-            raise PalisadeError('another run holds %s, and lock_timeout (%d s) is over: nothing has changed' % (path, seconds))
-        time.sleep(_LOCK_PAUSE)
-
-
-def uptime() -> int:
-    """Seconds since the machine started, asleep or not. No clock that somebody sets."""
-    return int(bytes_of('/proc/uptime').partition(b'.')[0] or 0)
+def opening_script(families: Sequence[str], run_directory: str) -> str:
+    """Shell commands that take away what closes these families (as nft calls them), and its note; once more without harm."""
+    if not families:
+        return ''
+    note = shlex.quote(os.path.join(run_directory, CLOSED_NOTE))
+    lines = ['PATH=$PATH:/usr/sbin:/sbin']
+    for family in families:
+        table = '%s %s' % (family, CLOSED_TABLE)
+        lines.append('! nft list table %s >/dev/null 2>&1 || nft delete table %s || exit' % (table, table))
+    words = ' '.join(['-e %s' % name for name, family in NFT_FAMILIES.items() if family in families])
+    lines.append('others=$(grep -vx %s %s 2>/dev/null) && printf "%%s\\n" "$others" >%s || rm -f %s' % (words, note, note, note))
+    return ''.join(['%s\n' % line for line in lines])
 
 
 def _first_line(path: str) -> str:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from typing import Mapping, NamedTuple
+from typing import Mapping, NamedTuple, Optional
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_script import COMMIT
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, uptime
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import BaseHost, uptime
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, in_words
 
 #: What the scripts call; a host that lacks one could not put anything back.
@@ -25,17 +25,14 @@ class Armed(NamedTuple):
     command: str
 
 
-class ConfirmHost(Host):
+class ConfirmHost(BaseHost):
     """A host whose changes wait for a confirmation."""
 
-    def command(self, family: str, verb: str) -> str:
-        """The path of a family's iptables command: save or restore."""
-        return self._command(family, verb)
-
     def arm(self, name: str, token: str, seconds: int, texts: Mapping[str, str]) -> Armed:
-        """Have everything of a ruleset put back `seconds` from now, whatever becomes of this process and its connection.
+        """Have everything of a change put back `seconds` from now, whatever becomes of this process and its connection.
 
-        Raises PalisadeError where that cannot be. `texts` are the files that the scripts read (see _confirm_script.py).
+        Raises PalisadeError where that cannot be. name: the ruleset's, or _host_base.SETTINGS. `texts` are the files that the scripts read (see
+        _confirm_script.py).
         """
         missing = [program for program in NEEDED if shutil.which(program) is None]
         if missing:
@@ -67,14 +64,16 @@ class ConfirmHost(Host):
         if program is None:
             return False
         return self._run([
-            program, '--quiet', '--collect', '--unit', unit, '--description', 'Rollback of a packet filter that nobody has confirmed',
+            program, '--quiet', '--collect', '--unit', unit, '--description', 'Rollback of a change that nobody has confirmed',
             '--on-active=%d' % seconds, '--timer-property=AccuracySec=100ms', '--property=Restart=on-failure', '--property=RestartSec=1',
             '/bin/sh', script, 'watch', token]).status == 0
 
     @staticmethod
-    def start_waiting(armed: Armed, seconds: int) -> None:
-        """The change is live: its time begins now."""
+    def start_waiting(armed: Armed, seconds: int, texts: Optional[Mapping[str, str]] = None) -> None:
+        """The change is live: its time begins now. `texts` are files that the rollback reads of it."""
         with in_words('the rollback cannot be told of the change'):
+            for file, text in (texts or {}).items():
+                _write(os.path.join(armed.folder, file), text)
             new = os.path.join(armed.folder, 'deadline.new')
             _write(new, _in(seconds))
             os.replace(new, os.path.join(armed.folder, 'deadline'))

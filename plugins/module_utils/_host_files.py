@@ -29,15 +29,17 @@ class FileChange(NamedTuple):
 
 
 class FilePlan(NamedTuple):
-    """What changes, in the order in which it has to; `boot_files` are the unit and the loader, where they go."""
+    """What changes, in the order in which it has to; `boot_files` are the unit and the loader, where they go; `opened` the families (as nft calls
+    them) that a boot without iptables has closed, and that are closed no longer."""
 
     changes: Sequence[FileChange] = ()
     diff: Sequence[Dict[str, str]] = ()
     boot_files: Sequence[str] = ()
+    opened: Sequence[str] = ()
 
     @property
     def changed(self) -> bool:
-        return bool(self.changes or self.boot_files)
+        return bool(self.changes or self.boot_files or self.opened)
 
 
 class HostFiles:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The managed host's kernel settings: /proc/sys is read and written directly, sysctl.d is read. Decides nothing, runs no command."""
+"""The managed host's kernel settings: /proc/sys is read and written directly, sysctl.d is read. Decides nothing."""
 from __future__ import annotations
 
 import errno
@@ -11,7 +11,8 @@ from glob import glob
 from typing import Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, HostFiles, bytes_of
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import ConfirmHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import SYSTEMD_RUNS, bytes_of
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_files import (
     DIRECTORIES,
     OWN_FILE,
@@ -38,7 +39,7 @@ MODE = 0o644
 _NULL = '/dev/null'
 
 
-class SysctlHost(HostFiles):
+class SysctlHost(ConfirmHost):
     """A host's settings. `root` is where the kernel shows them."""
 
     root = PREFIX

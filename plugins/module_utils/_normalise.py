@@ -10,7 +10,8 @@ from typing import Callable, Dict, FrozenSet, List, Mapping, NamedTuple, NoRetur
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import Declared
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Canonical, Ownership
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal import (
     Place,
     Rehearsal,

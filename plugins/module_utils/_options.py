@@ -7,12 +7,11 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, Optional
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_seconds import check_seconds
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError, UnprovedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Commit, Prover, Request, run_ruleset
 
-#: Seconds that a change may wait for its confirmation. A new connection has to fit in, and somebody is to sit and wait.
-SHORTEST_CONFIRM, LONGEST_CONFIRM = 5, 3_600
 #: A longer `content` is not repeated in the result.
 LONGEST_ECHO = 1_000
 #: From a host and the options to what proves a run, or to None where nothing does. Raises PalisadeError for options it cannot read.
@@ -63,9 +62,7 @@ def run_module(make_host: Callable[[str, int], Host], make_prover: MakeProver, m
             name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
             rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
             tables=options['tables'], content=options['content'], persist=options['persist'], fallback=options['fallback'])
-        if options['confirm_timeout'] and not SHORTEST_CONFIRM <= options['confirm_timeout'] <= LONGEST_CONFIRM:
-            raise PalisadeError('confirm_timeout: %d: from %d to %d seconds, or 0 for no rollback' % (
-                options['confirm_timeout'], SHORTEST_CONFIRM, LONGEST_CONFIRM))
+        check_seconds(options['confirm_timeout'])
         if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
             raise PalisadeError('state: present needs one of tables, content, src or profile')
         host = make_host(options['backend'], options['lock_timeout'])

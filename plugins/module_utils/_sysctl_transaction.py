@@ -4,7 +4,7 @@
 """One run of sysctl_hardening: read the host, plan, write, read back, keep; or put back. Sees the host only through SysctlHost."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
@@ -41,26 +41,62 @@ class RejectedError(PalisadeError):
         self.result = {'keys': [{'key': shown(path), 'wanted': value, 'state': 'rejected', 'changed': False, 'before': found, 'after': found}]}
 
 
-def run_sysctl(request: Request, host: SysctlHost) -> Dict[str, Any]:
+class Commit(Protocol):
+    """Has the host put everything back by itself unless the change is confirmed."""
+
+    @property
+    def result(self) -> Mapping[str, Any]:
+        """What became of it, for the module's result."""
+
+    def arm(self, before: Mapping[str, str], changes: Sequence[FileChange]) -> bool:
+        """Before the change: whether it will wait for a confirmation, which then also puts the files in their places."""
+
+    def applied(self, after: Mapping[str, str]) -> None:
+        """The change is live and as wanted; `after` are the values then of all keys of `before`."""
+
+    def put_back(self) -> None:
+        """The run has put back all there was."""
+
+
+def run_sysctl(request: Request, host: SysctlHost, commit: Optional[Commit] = None) -> Dict[str, Any]:
     """Bring the host's settings into the declared state and return the module's result. Raises PalisadeError; nothing has changed then."""
-    present = request.state == 'present'
+    warnings = _check_pending(request, host)
     declaration = Declaration({}, {})
-    if present:
+    if request.state == 'present':
         declaration = declare(request.profile, request.compliance, request.settings, request.interfaces)
         if not declaration.items and not declaration.left:
             raise PalisadeError('state: present needs one of profile, compliance, settings or interfaces')
+    facts, plan = _look(request, declaration, host)
+    if plan.changed and not request.check_mode:
+        with host.lock():
+            # Whoever held it may have changed what we have seen.
+            _check_pending(request, host)
+            facts, plan = _look(request, declaration, host)
+            if plan.changed:
+                _apply(plan, facts, host, commit)
+    more = {'confirm': commit.result} if commit is not None and not request.check_mode else {}
+    keys = [report.as_dict() for report in plan.reports]
+    return {**more, 'changed': plan.changed, 'diff': _diff(plan, facts), 'keys': keys, 'warnings': [*warnings, *plan.warnings]}
+
+
+def _check_pending(request: Request, host: SysctlHost) -> List[str]:
+    """Refuse to change what somebody else may take back in a moment; in check mode, warn."""
+    pending = host.pending()
+    if pending and not request.check_mode:
+        raise PalisadeError('%s. Run again then. Nothing has changed' % pending)
+    return ['%s: what this run would change is told by what is live now' % pending] if pending else []
+
+
+def _look(request: Request, declaration: Declaration, host: SysctlHost) -> Tuple[Facts, SysctlPlan]:
+    """Read the host and plan. Raises PalisadeError where the plan could not be carried out."""
     facts = read_facts(declaration, host)
-    wish = Wish(present, request.persist, request.runtime, request.on_missing, title_of(request.profile, request.compliance))
-    plan = make_plan(declaration, facts, wish)
-    changes = [FileChange(OWN_FILE, plan.new_text or None, MODE)] if plan.file_changes else []
+    title = title_of(request.profile, request.compliance)
+    plan = make_plan(declaration, facts, Wish(request.state == 'present', request.persist, request.runtime, request.on_missing, title))
     if plan.changed and not host.is_root():
         raise PalisadeError('kernel settings can be written by root only: use become. Nothing has changed')
-    if changes:
+    if plan.file_changes:
         host.check_writable([OWN_FILE])
-    if plan.changed and not request.check_mode:
-        _apply(plan, facts, changes, host)
-    keys = [report.as_dict() for report in plan.reports]
-    return {'changed': plan.changed, 'diff': _diff(plan, facts), 'keys': keys, 'warnings': list(plan.warnings)}
+    return facts, plan
 
 
 def read_facts(declaration: Declaration, host: SysctlHost) -> Facts:
@@ -73,16 +109,25 @@ def read_facts(declaration: Declaration, host: SysctlHost) -> Facts:
                  forwarders_of(names, host.forwarding_marks()), host.advertised())
 
 
-def _apply(plan: SysctlPlan, facts: Facts, changes: Sequence[FileChange], host: SysctlHost) -> None:
-    """Write the settings, then the file. On any failure all is as it was."""
+def _apply(plan: SysctlPlan, facts: Facts, host: SysctlHost, commit: Optional[Commit]) -> None:
+    """Write the settings, then the file, or have it wait for the confirmation of the settings. On any failure all is as it was."""
+    changes = [FileChange(OWN_FILE, plan.new_text or None, MODE)] if plan.file_changes else []
     before = undo_of(plan, facts, host)
+    waiting = False
     host.stage(changes)
     try:
+        waiting = commit is not None and bool(plan.writes) and commit.arm(before, changes)
         _write(plan.targets, facts, host)
-        host.commit(changes)
+        if commit is not None and waiting:
+            commit.applied(values_of(before, host))
+        else:
+            host.commit(changes)
     except PalisadeError as error:
         failed = put_back(before, host)
         host.discard(changes)
+        # What could not be put back is tried once more by the rollback, when its time has come.
+        if commit is not None and waiting and not failed:
+            commit.put_back()
         what = 'Nothing has changed' if not failed else 'Not put back: %s' % '; '.join(failed)
         error.args = ('%s. %s' % (error, what),)
         raise
@@ -96,6 +141,11 @@ def undo_of(plan: SysctlPlan, facts: Facts, host: SysctlHost) -> Dict[str, str]:
         if value is not None:
             found[path] = value
     return found
+
+
+def values_of(paths: Iterable[str], host: SysctlHost) -> Dict[str, str]:
+    """The present values of those keys that are there."""
+    return host.read_all(paths)[0]
 
 
 def put_back(before: Mapping[str, str], host: SysctlHost) -> List[str]:

@@ -31,7 +31,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._goal import (
     unreachable_rules,
     unreached_chains,
 )
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import CLOSED_TABLE, NFT_FAMILIES, Host
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normaliser
 from ansible_collections.palisade.netfilter.plugins.module_utils._plan import (
@@ -138,13 +139,13 @@ class _Run:
         if self.request.check_mode and self.request.rehearsal != 'scratch':
             self._check_pending()
             works = self._prepared(declared)
-            files = self._files(declared, works)
+            files = self._opened(self._files(declared, works))
             self._prove(works)
             return self._result(works, files)
         with self.host.lock():
             self._check_pending()
             works = self._prepared(declared)
-            files = self._files(declared, works)
+            files = self._opened(self._files(declared, works))
             self._prove(works)
             if not self.request.check_mode:
                 self._make_real([work for work in works if work.plan.operations], files)
@@ -173,6 +174,7 @@ class _Run:
                 self._apply(changing, files)
             else:
                 self.host.commit(files.changes)
+                self._open(files)
                 self.host.end(self.request.name)
         except PalisadeError:
             self.host.discard(files.changes)
@@ -180,6 +182,10 @@ class _Run:
         if self.request.state == 'absent' and not self.waiting:
             self.host.remove_boot_files(files.boot_files)
             self.host.remove_directory()
+
+    def _open(self, files: FilePlan) -> None:
+        problem = self.host.open(files.opened)
+        self.warnings += [problem] if problem else []
 
     def _note_interruption(self) -> None:
         if self.host.interrupted(self.request.name):
@@ -294,6 +300,21 @@ class _Run:
         closed = persistence.closed_sections(request.fallback, declared, request.rehearsal, request.check_mode, live)
         return persistence.present(declared, goals, live, closed)
 
+    def _opened(self, files: FilePlan) -> FilePlan:
+        """The same, and what a boot without iptables has closed the host by goes once the rules are in force: at the very end, with the files."""
+        closed = [name for name in self.host.closed_by_nft() if name in [NFT_FAMILIES[family] for family in self.request.families]]
+        tables = ', '.join(['%s %s' % (name, CLOSED_TABLE) for name in closed])
+        others = sorted(set(self.host.persisted_names()) - {self.request.name}) if closed else []
+        if others:
+            self.warnings.append(
+                'this host stays closed through nft (%s), as a boot without iptables has left it: other rulesets are persisted (%s), and '
+                '`palisade-firewall boot` loads them all and takes that away' % (tables, ', '.join(others)))
+        if others or not closed:
+            return files
+        note = {'before_header': 'nft', 'after_header': 'nft', 'prepared': '--- nft\n+++ nft\n%s' % ''.join(
+            ['- table %s %s, by which a boot without iptables has closed this host\n' % (name, CLOSED_TABLE) for name in closed])}
+        return files._replace(opened=closed, diff=[*files.diff, note])
+
     # Going live
 
     def _apply(self, works: Sequence[Work], files: FilePlan) -> None:
@@ -311,6 +332,7 @@ class _Run:
                 self.commit.applied()
             else:
                 self.host.commit(files.changes)
+                self._open(files)
         except PalisadeError as error:
             self._put_back(works, error)
         self.host.end(self.request.name)

@@ -239,14 +239,13 @@ backend:
   sample: nft
 """
 
-from ansible_collections.palisade.netfilter.plugins.module_utils._confirm import Confirming
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import ConfirmHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._confirm import Confirming, RulesHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_rig import RigHost
 from ansible_collections.palisade.netfilter.plugins.module_utils._options import run_module
 from ansible_collections.palisade.netfilter.plugins.module_utils._prover import Prover
 
 
-class SafeHost(RigHost, ConfirmHost):
+class SafeHost(RigHost, RulesHost):
     """A host on which a run is proved before, and has to be confirmed after."""
 
 

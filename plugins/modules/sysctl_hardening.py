@@ -19,6 +19,8 @@ description:
     the interfaces are written as that takes. Interfaces that come later have it too.
   - Values are checked before anything is written, written straight into C(/proc/sys), and read back. If one of them fails, those already written
     are put back.
+  - If Ansible cannot come in anew by the new values, as where a strict C(rp_filter) drops what comes by another way than the answer goes, the host
+    puts the former ones back by itself (O(confirm_timeout)).
   - The table of the profiles, with the reason for each value, is in the collection's C(docs/kernel.md).
 extends_documentation_fragment:
   - palisade.netfilter.attributes
@@ -79,9 +81,29 @@ options:
         taken for a typing error and refused.
     type: str
     choices: [skip, fail]
+  confirm_timeout:
+    description:
+      - How long a change of the running kernel's settings waits for its confirmation, in seconds, from 5 to 3600; 0 for none.
+      - Before the first value is written, the host is made to put back by itself what it had, all that the writes move, the kernel's own consequences
+        included. Then the values are written, and a new connection is opened, without any multiplexer and seen by its
+        other source port to be new. Only that confirms the change. If it does not come, because a value cuts it off, the network is down
+        or the controller is gone, the host puts back what it had, and the task fails and says so.
+      - The file changes only after the confirmation. A change of the file alone needs none.
+      - While one change waits, another one of the same host is refused, also one of M(palisade.netfilter.iptables_ruleset).
+      - Where a new connection proves nothing (local, Docker and the like) or cannot log in by itself, C(confirm.state) is V(unproved) and a
+        message says why.
+    type: int
+    default: 60
+  confirm_id:
+    description:
+      - The word by which a task's own action confirms its run. The action sets it, whatever a task says; do not use it.
+    type: str
+    default: ''
 notes:
   - In an ordinary container C(/proc/sys) cannot be written. That is no failure and no change. The keys are V(readonly), a warning lists them, and the
     file is written.
+  - While a change waits for its confirmation the host needs C(awk) and C(sed), no Python. With systemd it waits in a transient timer, elsewhere in a
+    process of its own session; nothing of C(at) or C(cron) is needed.
   - When forwarding is switched, the kernel resets C(net.ipv4.conf.all.accept_redirects). So forwarding is written first.
   - C(systemd-networkd), NetworkManager and C(/etc/network/interfaces) may set keys of interfaces on their own. They are not looked into.
 seealso:
@@ -179,11 +201,34 @@ keys:
       effective: {default: "1", eth0: "1", lo: "1"}
       reason: drops forged sources
       source: RFC 3704
+confirm:
+  description: Whether a new connection has confirmed the change.
+  returned: success, not in check mode, and of a failure if the change was made
+  type: dict
+  contains:
+    state:
+      description:
+        - V(proved), or V(unproved) where no new connection could prove anything, V(none) if no value changes in the running kernel, V(off) if
+          O(confirm_timeout) is 0.
+        - Of a failure V(rolled_back) if the host has put back what it had before, V(failed) if that failed, V(gone) if it was restarted
+          meanwhile, V(unknown) if it could not be reached any more.
+      type: str
+    connection:
+      description: The new connection.
+      returned: with RV(confirm.state=proved)
+      type: str
+    reason:
+      description: Why, or the state that the host is in.
+      returned: with any other state
+      type: str
+  sample: {state: proved, connection: from 203.0.113.7 port 40112 to 192.0.2.10 port 22}
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_seconds import check_seconds
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_sysctl import SysctlHost
+from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_confirm import ConfirmingSettings
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_transaction import Request, run_sysctl
 
 
@@ -198,19 +243,26 @@ def argument_spec() -> dict:
         'persist': {'type': 'bool', 'default': True},
         'runtime': {'type': 'bool', 'default': True},
         'on_missing': {'type': 'str', 'choices': ['skip', 'fail']},
+        'confirm_timeout': {'type': 'int', 'default': 60},
+        'confirm_id': {'type': 'str', 'default': ''},
     }
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    options = dict(module.params)
+    token, seconds = options.pop('confirm_id'), options.pop('confirm_timeout')
+    invocation = {'module_args': {**options, 'confirm_timeout': seconds}}
     try:
-        result = run_sysctl(Request(check_mode=module.check_mode, **module.params), SysctlHost())
+        check_seconds(seconds)
+        host = SysctlHost()
+        result = run_sysctl(Request(check_mode=module.check_mode, **options), host, ConfirmingSettings(host, token, seconds))
     except PalisadeError as error:
-        module.fail_json(msg=str(error), **getattr(error, 'result', {}))
+        module.fail_json(msg=str(error), invocation=invocation, **getattr(error, 'result', {}))
     for warning in result.pop('warnings'):
         module.warn(warning)
-    module.exit_json(**result)
+    module.exit_json(invocation=invocation, **result)
 
 
 if __name__ == '__main__':

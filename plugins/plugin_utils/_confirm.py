@@ -27,7 +27,7 @@ ALONE_TOO = '-S none'
 PAUSES = (1.0, 8.0)
 #: Seconds that a host may need to put everything back once its time is over, before nobody waits for it any more.
 PUTTING_BACK = 30.0
-#: Where the host's half keeps what waits, by the ruleset's name.
+#: Where the host's half keeps what waits, by the name of what changes.
 COMMAND = '/bin/sh /run/palisade/%s.commit/commit'
 _ANSWER = re.compile(r'^palisade-commit ([a-z]+)(?: ([^\r\n]*))?', re.MULTILINE)
 #: The last that ssh says where the host itself is reached and wants a person. A jump host that refuses is not the last to speak.
@@ -46,6 +46,13 @@ class Answer(t.NamedTuple):
     detail: str = ''
 
 
+class Change(t.NamedTuple):
+    """What changes: by the name under which the host keeps what waits, and in words."""
+
+    name: str
+    words: str
+
+
 def new_token() -> str:
     """A word for one run, so that nobody confirms another's."""
     return secrets.token_hex(8)
@@ -55,13 +62,15 @@ class Confirmer:
     """Confirms a change of one host. clock and sleep are the machine's, and a test's."""
 
     def __init__(
-            self, action: ActionBase, token: str, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
+            self, action: ActionBase, token: str, change: Change,
+            clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> None:
         self._action = action
         self._token = token
+        self._change = change
         self._clock = clock
         self._sleep = sleep
 
-    def confirm(self, result: Result, name: str) -> Result:
+    def confirm(self, result: Result) -> Result:
         """Confirm what a module's result says is waiting, and return the result with what came of it."""
         waiting = result['confirm']
         began = self._clock()
@@ -73,14 +82,14 @@ class Confirmer:
             reason = _UNPROVED[answer.state] % answer.detail
             answer = self._once(waiting['command'], 'confirm %s any' % self._token, fresh=False)
             if answer.state == 'kept':
-                self._action._display.warning('the change of ruleset %s is confirmed, though not as it should be: %s' % (name, reason))
+                self._action._display.warning('the change of %s is confirmed, though not as it should be: %s' % (self._change.words, reason))
                 result['confirm'] = {'state': 'unproved', 'reason': reason}
                 return result
         return self._failed(result, waiting, answer, self._clock() - began)
 
-    def find_out(self, name: str, seconds: int, why: str) -> Result:
+    def find_out(self, seconds: int, why: str) -> Result:
         """After a module that has not answered: have the host put back what was done, and return a failure that says what became of it."""
-        answer = self._ask(COMMAND % name, 'undo %s' % self._token, self._clock() + seconds + PUTTING_BACK, ('unreachable', 'undoing'))
+        answer = self._ask(COMMAND % self._change.name, 'undo %s' % self._token, self._clock() + seconds + PUTTING_BACK, ('unreachable', 'undoing'))
         words = _state_in_words(answer, seconds)
         return {'failed': True, 'changed': False, 'msg': 'The module did not come to its end: %s. %s' % (why.rstrip('. '), words),
                 'confirm': {'state': _OUTCOMES.get(answer.state, 'unknown'), 'reason': words}}

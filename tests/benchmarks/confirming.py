@@ -110,8 +110,8 @@ def _let_in(folder: Path) -> str:
     """Have sshd up, with a key of ours, and return the container's address."""
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / "key")], check=True)
     key = (folder / "key.pub").read_text(encoding="ascii").strip()
-    host_key = _docker("exec", NAME, "sh", "-euc", f"""
-        until systemctl is-system-running --wait 2>/dev/null | grep -qx 'running\|degraded'; do sleep 0.2; done
+    host_key = _docker("exec", NAME, "sh", "-euc", rf"""
+        until systemctl is-system-running --wait 2>/dev/null | grep -qxE 'running|degraded'; do sleep 0.2; done
         ssh-keygen -A >/dev/null
         mkdir -p /root/.ssh && chmod 700 /root/.ssh && echo '{key}' >/root/.ssh/authorized_keys
         echo 'LogLevel VERBOSE' >/etc/ssh/sshd_config.d/verbose.conf

@@ -308,7 +308,7 @@ def test_a_change_that_takes_longer_than_it_may_wait_is_not_taken_back_for_that(
 @pytest.mark.parametrize("awk", ["mawk", "gawk", "busybox awk", "original-awk"])
 def test_any_awk_will_do(old_host: Host, awk: str) -> None:
     before = old_host.effect()
-    old_host.run("sh", "-euc", f"command -v {awk.split()[0]}; printf '#!/bin/sh\nexec {awk} \"$@\"\n' > /usr/local/bin/awk; chmod +x /usr/local/bin/awk")
+    old_host.run("sh", "-euc", f"command -v {awk.split()[0]}; cd /usr/local/bin; printf '#!/bin/sh\nexec {awk} \"$@\"\n' > awk; chmod +x awk")
     start(old_host, tables=NEW)
     old_host.run("sh", "-c", f"sed -i 's|^PATH=.*|PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin|' {FOLDER}/commit")
     assert tell(old_host, "undo") == "undone good"

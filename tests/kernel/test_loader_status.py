@@ -4,8 +4,12 @@
 """What the loader tells a person, how it is called, and how our rules are taken out again."""
 from __future__ import annotations
 
+import re
+from fnmatch import fnmatch
+
 import pytest
 
+from .support.confirming import FOLDER, start, state, tell
 from .support.host import FAMILIES, SHIMS, Host
 from .support.persisted import ETC, LOADER, PREVIOUS, RUN, SECTIONS, TABLES, boot, install, last_load, live, loader, persisted, put
 from .support.save_text import policies, rules
@@ -118,6 +122,72 @@ def test_a_damaged_file_and_why_the_last_load_failed(ready: Host) -> None:
     assert "from good" in status(ready, 1), "live is as persisted, and still the last load failed"
     assert loader(ready, "reload").returncode == 0
     status(ready, 0)
+
+
+# Changes that have to be confirmed
+
+NEW = {"filter": {"INPUT": {"policy": "DROP", "rules": ["-p tcp --dport 22 -j ACCEPT"]}}}
+
+
+def test_a_change_that_waits_is_shown_with_the_way_to_take_it_back(ready: Host) -> None:
+    before = live(ready)
+    assert start(ready, 600, tables=NEW, persist=True).data["confirm"]["state"] == "pending"
+    (shown,) = lines(status(ready, 1), "change")
+    said = re.fullmatch(r"a change waits for its confirmation; if none comes, this host takes it back in (\d+) s\. To take it back now: (.*)", shown)
+    assert said and 0 < int(said.group(1)) <= 600, shown
+    assert "undone good" in ready.run("sh", "-c", said.group(2)).stdout
+    (shown,) = lines(status(ready, 0), "change")
+    assert re.fullmatch(r"was not confirmed and was taken back, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", shown.strip()), shown
+    assert live(ready) == before
+    assert start(ready, 600, tables=NEW, persist=True).changed
+    assert tell(ready, "confirm", "new").startswith("kept")
+    assert lines(status(ready, 0), "change") == []
+
+
+@pytest.mark.parametrize("command", ["reload", "flush"])
+def test_nobody_meddles_with_a_change_that_waits(ready: Host, command: str) -> None:
+    assert start(ready, 600, tables=NEW, persist=True).changed
+    before = ready.snapshot()
+    done = loader(ready, command)
+    assert done.returncode == 1
+    assert re.search(rf"palisade: not {command}e?d: a change waits for its confirmation; .* in \d+ s\. To take it back now: sh ", done.stderr)
+    assert ready.snapshot() == before
+    assert tell(ready, "undo") == "undone good"
+    assert loader(ready, command).returncode == 0
+
+
+def test_a_boot_goes_on(ready: Host) -> None:
+    before = live(ready)
+    assert start(ready, 600, tables=NEW, persist=True).changed
+    boot(ready)
+    assert (live(ready), state(ready)) == (before, "armed")
+    assert tell(ready, "undo") == "undone good"
+    assert live(ready) == before
+
+
+@pytest.mark.parametrize(("name", "text", "shown"), [
+    ("undone", "ipv6: no such set", "was not confirmed and was taken back, 20* but not all of it: ipv6: no such set"),
+    ("undoing", "", "a change was not confirmed and is being taken back just now"),
+    ("confirmed", "", "is confirmed, and its files are not all in their places"),
+    ("armed", "", "was not confirmed, and whoever was to take it back is gone; to have it taken back: sh /run/palisade/palisade.commit/commit *"),
+])
+def test_what_has_become_of_a_change(ready: Host, name: str, text: str, shown: str) -> None:
+    ago = 1000 if name == "armed" else 0
+    script = f"mkdir {FOLDER}; cd {FOLDER}; echo $(($(cut -d. -f1 /proc/uptime) - {ago})) > deadline; cat > {name}; echo a > token"
+    ready.run("sh", "-euc", script, text=text)
+    (line,) = lines(status(ready, 1), "change")
+    assert fnmatch(line.strip(), shown), line
+
+
+def test_changes_of_what_is_not_persisted_are_shown_too(ready: Host) -> None:
+    for name, word in (("kernel-settings", "undoing"), ("lab", "undone"), ("old", "kept"), ("older", "disarmed")):
+        script = f"mkdir {RUN}/{name}.commit; cd {RUN}/{name}.commit; cut -d. -f1 /proc/uptime > deadline; echo good > {word}; echo a > token"
+        ready.run("sh", "-euc", script)
+    text = status(ready, 1)
+    assert text.split("kernel settings\n")[1].splitlines()[0] == "  change     a change was not confirmed and is being taken back just now"
+    assert text.split("ruleset lab, not persisted\n")[1].startswith("  change     was not confirmed and was taken back, ")
+    assert "ruleset old" not in text
+    assert "kernel settings" not in status(ready, 0, "palisade")
 
 
 def test_a_killed_run_is_shown(ready: Host) -> None:

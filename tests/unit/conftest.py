@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import BaseHost
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
@@ -21,10 +21,10 @@ settings.load_profile('palisade')
 @pytest.fixture(autouse=True)
 def _this_machine_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that forgets to put a fake in the host's place would find this machine's own packet filter: without the lock nothing changes."""
-    lock = Host.lock
+    lock = BaseHost.lock
 
-    def guarded(self: Host) -> Any:
+    def guarded(self: BaseHost) -> Any:
         assert self.run_directory != '/run/palisade', 'a unit test was about to change this machine'
         return lock(self)
 
-    monkeypatch.setattr(Host, 'lock', guarded)
+    monkeypatch.setattr(BaseHost, 'lock', guarded)

@@ -41,7 +41,7 @@ for command in iptables ip6tables; do
     ln -s "$(command -v $command-{{backend}}$suffix)" {SHIMS}/$command$suffix
   done
 done
-ln -s "$(command -v mawk)" {SHIMS}/awk # Debian's own; whichever else is installed for some tests takes the name.
+cp "$(command -v mawk)" {SHIMS}/awk # Debian's own, since others are installed for some tests. A link could be written through.
 ip link set lo up
 echo ready
 exec sleep infinity

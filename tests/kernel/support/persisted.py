@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .host import FAMILIES, Host
+from .host import FAMILIES, SHIMS, Host
 from .save_text import without_empty_tables
 
 ETC = "/etc/palisade"
@@ -19,6 +19,11 @@ LOADER = "/usr/local/sbin/palisade-firewall"
 SOURCE = Path(__file__).resolve().parents[3] / "roles" / "firewall" / "files" / "palisade-firewall"
 WRITTEN = "2026-11-21T10:40:35Z"
 KINDS = ("rules", "good", "previous", "closed")
+#: The host's /usr/sbin becomes its own, so that commands can be taken away.
+OWN_COMMANDS = """
+mkdir -p /run/overlay/sbin/upper /run/overlay/sbin/work
+mount -t overlay overlay -o lowerdir=/usr/sbin,upperdir=/run/overlay/sbin/upper,workdir=/run/overlay/sbin/work /usr/sbin
+"""
 #: What the tests declare, and the same as the module writes it down: a hook with a policy, one without, a chain, a table with jumps first.
 TABLES: dict[str, dict[str, Any]] = {
     "filter": {
@@ -88,6 +93,17 @@ def install(host: Host) -> None:
 def put(host: Host, kind: str, text: str, *, name: str = "palisade") -> None:
     """Write one file of a ruleset as the module leaves it."""
     host.run("sh", "-euc", f"umask 077; cat > {ETC}/{name}.{kind}", text=text)
+
+
+def without(host: Host, *patterns: str) -> None:
+    """Take commands away from a host."""
+    host.run("sh", "-euc", OWN_COMMANDS + "".join(f"rm -f /usr/sbin/{pattern} {SHIMS}/{pattern}\n" for pattern in patterns))
+
+
+def with_all_again(host: Host) -> None:
+    """Give the host its commands back."""
+    host.run("umount", "/usr/sbin")
+    host.run("rm", "-r", "/run/overlay/sbin")
 
 
 def loader(host: Host, *arguments: str, through: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import AbstractSet, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host, NotPermittedError
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import Tables, parse
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_kernel import MemoryKernel
@@ -42,6 +43,7 @@ class MemoryHost(Host):
         self.is_remote = False
         self.busy = False
         self.waiting_for = ''
+        self.closed: List[str] = []
         self.files: Dict[str, str] = {}
         self.distrusted: Dict[str, str] = {}
         self.at_file: Optional[Callable[[str, str], None]] = None
@@ -139,6 +141,14 @@ class MemoryHost(Host):
 
     def pending(self) -> str:
         return self.waiting_for
+
+    def closed_by_nft(self) -> List[str]:
+        return list(self.closed)
+
+    def open(self, families: Sequence[str]) -> str:
+        assert self._locked or not families, 'a change outside of the lock'
+        self.closed = [family for family in self.closed if family not in families]
+        return ''
 
     def rule_file(self, name: str, kind: str) -> Tuple[str, str]:
         path = self.rule_path(name, kind)

@@ -4,7 +4,8 @@
 """A host's kernel settings in memory, which behave as the kernel's: forwarding spreads and resets, IPv4's defaults are copied."""
 from __future__ import annotations
 
-from typing import AbstractSet, Dict, FrozenSet, Iterable, List, Optional, Sequence, Set, Tuple
+from contextlib import contextmanager
+from typing import AbstractSet, Dict, FrozenSet, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange
@@ -23,6 +24,7 @@ class MemorySysctl(SysctlHost):
     """The host. `log` is what was done to it, in order."""
 
     def __init__(self, interfaces: Sequence[str] = ('lo', 'eth0', 'eth0.100'), families: Sequence[str] = ('ipv4', 'ipv6')) -> None:
+        super().__init__()
         self.names = list(interfaces)
         self.families = list(families)
         self.values: Dict[str, str] = dict(PLAIN)
@@ -41,6 +43,8 @@ class MemorySysctl(SysctlHost):
         self.root_user = True
         self.disk_full = False
         self.sound = True
+        #: What waits for its confirmation, in words.
+        self.waits = ''
         for row in ROWS:
             path = parse_key(row.key)
             conf = conf_of(path)
@@ -114,6 +118,14 @@ class MemorySysctl(SysctlHost):
     def check_writable(self, paths: Sequence[str]) -> None:
         if self.disk_full:
             raise PalisadeError('%s cannot be written' % paths[0])
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        self.log.append('lock')
+        yield
+
+    def pending(self) -> str:
+        return self.waits
 
     def stage(self, changes: Sequence[FileChange]) -> None:
         self.log += ['stage %s' % change.path for change in changes]

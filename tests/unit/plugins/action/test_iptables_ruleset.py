@@ -14,8 +14,10 @@ from ansible.errors import AnsibleActionFail
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import VaultEditor, VaultLib, VaultSecret
 from ansible.playbook.task import Task
-from ansible_collections.palisade.netfilter.plugins.action.iptables_ruleset import MODULE, UNPROVED, WAYS, WITHOUT_NETWORK, ActionModule
+from ansible_collections.palisade.netfilter.plugins.action.iptables_ruleset import MODULE, UNPROVED, WAYS, ActionModule
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
+from ansible_collections.palisade.netfilter.plugins.plugin_utils import _transport
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._transport import WITHOUT_NETWORK
 
 RULES = '*filter\n-A INPUT -m comment --comment "é {{ x }}" -j ACCEPT\nCOMMIT\n'
 
@@ -221,7 +223,7 @@ FLOW = {'in_interface': 'eth0', 'port': 22, 'verdict': 'accept'}
 @pytest.fixture
 def controller(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Say whether the controller's own process came in over ssh."""
-    return lambda over_ssh: monkeypatch.setattr('%s.over_network' % ActionModule.__module__, lambda: over_ssh)
+    return lambda over_ssh: monkeypatch.setattr(_transport, 'over_network', lambda: over_ssh)
 
 
 def ran(action: Action, transport: str) -> tuple[list[str], dict[str, Any]]:

@@ -8,12 +8,13 @@ import subprocess
 from typing import Any, Dict, List, Mapping, Tuple
 
 import pytest
-from ansible_collections.palisade.netfilter.plugins.module_utils import _confirm
-from ansible_collections.palisade.netfilter.plugins.module_utils._confirm import Confirming, discard_script, keep_script, snapshot_text
+from ansible_collections.palisade.netfilter.plugins.module_utils import _confirm_base
+from ansible_collections.palisade.netfilter.plugins.module_utils._confirm import Confirming, snapshot_text
+from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_base import discard_script, keep_script
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_script import COMMIT, UNDO_RULES
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Jump, TableGoal
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import Armed
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange, FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import run_ruleset
@@ -40,7 +41,7 @@ class Host(MemoryHost):
         self.armed, self.texts = what[:3], what[3]
         return Armed('/run/x', '/bin/sh /run/x/commit')
 
-    def start_waiting(self, armed: Armed, seconds: int) -> None:
+    def start_waiting(self, armed: Armed, seconds: int, texts: Any = None) -> None:
         self.calls.append('wait %d' % seconds)
 
     def disarm(self, armed: Armed) -> None:
@@ -49,7 +50,7 @@ class Host(MemoryHost):
 
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(_confirm, 'connection_value', lambda: OVER_SSH)
+    monkeypatch.setattr(_confirm_base, 'connection_value', lambda: OVER_SSH)
     made = Host()
     made.put('ipv4', FOREIGN)
     return made
@@ -94,7 +95,7 @@ def test_check_mode_waits_for_nothing_and_says_nothing_of_it(host: Host) -> None
 ])
 def test_where_nobody_could_confirm_nothing_is_armed(
         host: Host, monkeypatch: pytest.MonkeyPatch, token: str, seconds: int, connection: str, state: str, reason: str) -> None:
-    monkeypatch.setattr(_confirm, 'connection_value', lambda: connection)
+    monkeypatch.setattr(_confirm_base, 'connection_value', lambda: connection)
     result = run(host, token, seconds, persist=True)
     assert (result['changed'], result['confirm']['state']) == (True, state)
     assert reason in result['confirm']['reason']

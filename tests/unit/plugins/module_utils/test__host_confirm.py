@@ -13,7 +13,7 @@ from typing import Any, List
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils import _host_confirm
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import uptime
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import uptime
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import NEEDED, ConfirmHost
 
 #: A rollback that says that it was one, and where its words went.
@@ -26,7 +26,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ConfirmHost:
     """A host without systemd, all of whose files are below tmp_path."""
     monkeypatch.setattr(_host_confirm, 'SYSTEMD_RUNS', str(tmp_path / 'systemd'))
     (tmp_path / 'run').mkdir()
-    return ConfirmHost('nft', 5, str(tmp_path / 'run'))
+    return ConfirmHost(5, str(tmp_path / 'run'))
 
 
 def states(host: ConfirmHost) -> List[str]:

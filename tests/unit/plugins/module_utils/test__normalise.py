@@ -10,7 +10,8 @@ import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import declare_tables
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Ownership
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError, Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host import NotPermittedError
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._normalise import Normalised, Normaliser
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import MemoryHost
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._rulefile import read
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Request, run_ruleset
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import KilledError, MemoryHost

@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host import Result
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import LONGEST_PLAN, Request, run_ruleset
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import KilledError, MemoryHost
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_kernel import HOOKS
@@ -693,3 +693,42 @@ def test_a_global_target_is_applied_and_unchanged_the_second_time() -> None:
     run(host, tables)
     assert host.rules('ipv4', 'filter', 'palisade-INPUT') == ['-p tcp -m tcp --dport 22 -j IDLETIMER --timeout 60 --label ssh']
     assert not run(host, tables)['changed']
+
+
+# A host that a boot without iptables has closed through nft
+
+def test_what_closed_the_host_goes_with_the_first_run_and_not_in_check_mode() -> None:
+    host = host_with()
+    host.closed = ['ip', 'ip6']
+    foreseen = run(host, check_mode=True)
+    assert (host.closed, foreseen['changed']) == (['ip', 'ip6'], True)
+    result = run(host)
+    assert host.closed == []
+    assert [entry['prepared'].count('palisade-closed') for entry in (foreseen['diff'][-1], result['diff'][-1])] == [2, 2]
+    assert not run(host)['changed']
+
+
+def test_only_families_that_are_asked_for_are_opened() -> None:
+    host = host_with()
+    host.closed = ['ip', 'ip6']
+    run(host, {'filter': {'INPUT': ['-i lo -j ACCEPT']}}, families=['ipv6'])
+    assert host.closed == ['ip']
+
+
+def test_a_run_that_fails_leaves_the_host_closed() -> None:
+    host = host_with()
+    host.closed = ['ip']
+    host.before = lambda number, family, text: Result(1, '', 'no') if number == 2 else None
+    with pytest.raises(PalisadeError):
+        run(host)
+    assert host.closed == ['ip']
+
+
+def test_persisted_rulesets_that_this_run_does_not_load_keep_it_closed() -> None:
+    host = host_with()
+    host.closed = ['ip']
+    host.files['/etc/palisade/lab.rules'] = ''
+    result = run(host)
+    assert host.closed == ['ip']
+    assert any('`palisade-firewall boot` loads them all' in warning for warning in result['warnings'])
+    assert 'palisade-closed' not in str(result['diff'])

@@ -34,7 +34,7 @@ def packed(path: Path) -> Set[str]:
 
 def test_the_smaller_module_is_the_larger_one_less_the_rig() -> None:
     whole, smaller = (packed(Path(str(module.__file__))) for module in (iptables_ruleset, iptables_ruleset_unproved))
-    assert whole - smaller == RIG | {'_prediction', '_fates', '_verdict_diff'} | {'_confirm', '_confirm_script', '_host_confirm'}
+    assert whole - smaller == RIG | {'_prediction', '_fates', '_verdict_diff'} | {'_confirm', '_confirm_base', '_confirm_script', '_host_confirm'}
     assert smaller <= whole
     assert '_transaction' in smaller
 

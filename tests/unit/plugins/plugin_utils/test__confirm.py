@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure
-from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import PUTTING_BACK, Confirmer, died, never_began, new_token
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import PUTTING_BACK, Change, Confirmer, died, never_began, new_token
 
 OPTIONS = {'ssh_args': '-C -o ControlMaster=auto -o ControlPersist=60s', 'ssh_extra_args': '-S /mine', 'reconnection_retries': 3, 'timeout': 10}
 KEPT = 'palisade-commit kept 192.0.2.1 50001 192.0.2.2 22'
@@ -36,7 +36,7 @@ class Host:
         self.connection.set_option.side_effect = self.options.__setitem__
         self.action = Mock(_connection=self.connection)
         self.action._low_level_execute_command.side_effect = self._execute
-        self.confirmer = Confirmer(self.action, 'token', clock=lambda: self.time, sleep=self._sleep)
+        self.confirmer = Confirmer(self.action, 'token', Change('web', 'ruleset web'), clock=lambda: self.time, sleep=self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -52,7 +52,7 @@ class Host:
 
     def confirm(self, seconds: int = 60) -> dict[str, Any]:
         waiting = {'state': 'pending', 'command': '/bin/sh /commit', 'seconds': seconds}
-        return self.confirmer.confirm({'changed': True, 'plan_total': 3, 'confirm': waiting}, 'web')
+        return self.confirmer.confirm({'changed': True, 'plan_total': 3, 'confirm': waiting})
 
     @property
     def words(self) -> list[str]:
@@ -178,7 +178,7 @@ def test_if_the_old_connection_has_gone_too_that_is_a_failure() -> None:
 ])
 def test_after_a_module_that_did_not_answer_the_host_is_told_to_put_everything_back(answer: str, state: str, words: str) -> None:
     host = Host(TIMEOUT, answer)
-    result = host.confirmer.find_out('web', 60, 'Shared connection to 192.0.2.2 closed.')
+    result = host.confirmer.find_out(60, 'Shared connection to 192.0.2.2 closed.')
     assert result['msg'].startswith('The module did not come to its end: Shared connection to 192.0.2.2 closed. ')
     assert words in result['msg']
     assert (result['failed'], result['confirm']['state']) == (True, state)
