@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, List, NamedTuple
 
 import pytest
 from devkit import vm
 
-from .changing import locked_out, running, wait_for
+from .changing import COMMIT, locked_out, running, wait_for
 from .declared import State, state
 from .knocking import Knocks, knocking
 
@@ -37,7 +37,13 @@ class Boot(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def boot(machine: vm.Machine, before: State) -> Boot:
+def came_by(machine: vm.Machine) -> List[str]:
+    """Give the ssh connections by which the role's first changes came, of rules and then of sysctls, as sshd calls them."""
+    return machine.check(f"cat {COMMIT}/connection; echo; cat /run/palisade/kernel-settings.commit/connection").splitlines()
+
+
+@pytest.fixture(scope="session")
+def boot(machine: vm.Machine, before: State, came_by: List[str]) -> Boot:
     """Have each machine boot: one in an orderly way, the other by a power cut while a change waits that was not confirmed, and lets nobody in."""
     result: Dict[str, Any] = {}
     with knocking(machine) as knocks:
