@@ -51,9 +51,10 @@ def apply_old(host: Host) -> tuple[dict[str, str], str]:
 
 
 @contextmanager
-def running(inside: Sequence[str], directory: Path, family: str, options: dict[str, Any], variables: str = "") -> Iterator[subprocess.Popen[str]]:
-    """Have a controller change a host's rules, in the background and in a process group of its own."""
-    task: dict[str, object] = {"palisade.netfilter.iptables_ruleset": options}
+def running(inside: Sequence[str], directory: Path, family: str, options: dict[str, Any], variables: str = "",
+            module: str = "iptables_ruleset") -> Iterator[subprocess.Popen[str]]:
+    """Have a controller change a host's rules, or what else a module does, in the background and in a process group of its own."""
+    task: dict[str, object] = {f"palisade.netfilter.{module}": options}
     command, environment = prepare(inside, directory, family, [task], variables)
     # Ansible gives its workers sessions of their own: the marker finds them all.
     environment["PALISADE_TEST"] = str(directory)
@@ -76,9 +77,9 @@ def kill_all(directory: Path) -> None:
             continue
 
 
-def is_live(host: Host) -> Callable[[], bool]:
+def is_live(host: Host, folder: str = FOLDER) -> Callable[[], bool]:
     """Tell whether the change is made and waits."""
-    return lambda: host.run("ls", f"{FOLDER}/applied", check=False).returncode == 0 and state(host) == "armed"
+    return lambda: host.run("ls", f"{folder}/applied", check=False).returncode == 0 and state(host, folder) == "armed"
 
 
 def test_a_new_connection_confirms_and_without_one_everything_is_put_back(host: Host, tmp_path: Path, family: str) -> None:

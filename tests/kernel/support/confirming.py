@@ -16,7 +16,6 @@ from .host import Host, ModuleResult, finish
 
 TOKEN = "a" * 16
 FOLDER = "/run/palisade/palisade.commit"
-COMMAND = ("sh", f"{FOLDER}/commit")
 OLD_CONNECTION = "192.0.2.1 50000 192.0.2.2 22"
 NEW_CONNECTION = "192.0.2.1 50001 192.0.2.2 22"
 
@@ -37,21 +36,21 @@ def start_with_wrappers(host: Host, seconds: int = 600, **options: Any) -> Modul
     return finish(start_watched(host, environment={"SSH_CONNECTION": OLD_CONNECTION}, **waiting_options(seconds, options)))
 
 
-def tell(host: Host, *words: str, connection: str = NEW_CONNECTION, token: str = TOKEN) -> str:
+def tell(host: Host, *words: str, connection: str = NEW_CONNECTION, token: str = TOKEN, folder: str = FOLDER) -> str:
     """Call the command that is left on the host, by a connection, and return what it says."""
-    done = host.run("env", f"SSH_CONNECTION={connection}", *COMMAND, words[0], token, *words[1:])
+    done = host.run("env", f"SSH_CONNECTION={connection}", "sh", f"{folder}/commit", words[0], token, *words[1:])
     return done.stdout.removeprefix("palisade-commit ").strip()
 
 
 def begin_to_tell(host: Host, *words: str, connection: str = NEW_CONNECTION) -> Process:
     """Do the same and do not wait."""
-    return host.start("env", f"SSH_CONNECTION={connection}", *COMMAND, words[0], TOKEN, *words[1:])
+    return host.start("env", f"SSH_CONNECTION={connection}", "sh", f"{FOLDER}/commit", words[0], TOKEN, *words[1:])
 
 
-def state(host: Host) -> str:
+def state(host: Host, folder: str = FOLDER) -> str:
     """Return what has become of the change."""
     names = ("armed", "confirmed", "kept", "undoing", "undone", "disarmed")
-    there = host.run("ls", FOLDER, check=False).stdout.split()
+    there = host.run("ls", folder, check=False).stdout.split()
     return " ".join(name for name in names if name in there)
 
 

@@ -25,11 +25,14 @@ print(json.dumps(found))
 """
 
 
-def harden(host: Host, *, check_mode: bool = False, through: Sequence[str] = (), **options: Any) -> ModuleResult:
-    """Run sysctl_hardening on the host as its own process; `through` is a command that starts it."""
+def harden(
+    host: Host, *, check_mode: bool = False, through: Sequence[str] = (), runner: str = "module_process.py",
+    environment: Mapping[str, str] | None = None, **options: Any,
+) -> ModuleResult:
+    """Run sysctl_hardening on the host as its own process; `through` is a command that starts it, and `runner` a file beside this one."""
     arguments = {**options, "_ansible_check_mode": check_mode, "_ansible_diff": True}
-    runner = Path(__file__).with_name("module_process.py")
-    process = host.start(*through, sys.executable, str(runner), str(COLLECTIONS), "sysctl_hardening", PID_FILE)
+    program = str(Path(__file__).with_name(runner))
+    process = host.start(*through, sys.executable, program, str(COLLECTIONS), "sysctl_hardening", PID_FILE, environment=environment)
     assert process.stdin is not None
     process.stdin.write(json.dumps({"ANSIBLE_MODULE_ARGS": arguments}))
     process.stdin.close()

@@ -27,6 +27,7 @@ OVER_SSH = '192.0.2.1 50000 192.0.2.2 22'
 class Host(MemoryHost):
     """A fake host that notes when it is armed, told and disarmed, among its other calls."""
 
+    run_directory = '/run/palisade'
     armed: Tuple[Any, ...] = ()
     texts: Mapping[str, str] = {}
     refuses = ''
