@@ -296,7 +296,8 @@ def test_where_nothing_can_be_closed_it_is_said_loudly(host: Host) -> None:
     host.run("sh", "-euc", "for one in /run/bin/*-restore; do printf '#!/bin/sh\\necho no >&2; exit 4\\n' > /run/x; rm $one; "
              f"install -m 755 /run/x $one; install -m 755 /run/x /run/bin/$(basename ${{one%-restore}})-{host.backend}-restore; done; "
              f"install -m 755 /run/x {SHIMS}/nft")
-    loud = [f"{family} could not be closed, it is NOT FILTERED by us: {family}: iptables-restore ended with 4: no, and nft fails: no" for family in FAMILIES]
+    loud = [f"{family} could not be closed, it is NOT FILTERED by us: {family}: iptables-restore ended with 4: no, and nft fails: no"
+            for family in FAMILIES]
     assert failed_with(host, *loud) == "built-in"
 
 
