@@ -12,7 +12,6 @@ import pytest
 
 from .support.confirming import until
 from .support.host import Host
-from .test_confirm import PIPELINING
 from .test_guard import ESTABLISHED, SSH, tables
 from .test_over_ssh import play, ssh_client
 
@@ -40,7 +39,7 @@ def test_what_nobody_could_confirm_is_said_before_anything_changes(host: Host, t
     """A person has opened the connection that ssh shares by its own configuration: first anybody may log in, then a person alone, then nobody."""
     config = tmp_path / "config"
     config.write_text(f"Host *\nControlPath {tmp_path}/mine\n")
-    variables = f"ansible_ssh_args='-F {config} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null'\n{PIPELINING}"
+    variables = f"ansible_ssh_args='-F {config} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null'"
     with ssh_client(host, tmp_path) as inside:
         way = ["ssh", "-F", str(config), "-i", f"{tmp_path}/user", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
         master = subprocess.Popen([*inside, *way, "-o", "ControlMaster=yes", "root@10.99.0.1", "echo ready; exec sleep 600"], stdout=subprocess.PIPE)

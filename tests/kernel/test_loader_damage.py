@@ -294,8 +294,18 @@ def test_a_broken_tool_does_not_leave_the_host_open(host: Host, tool: str) -> No
 def test_where_nothing_can_be_closed_it_is_said_loudly(host: Host) -> None:
     install(host)
     host.run("sh", "-euc", "for one in /run/bin/*-restore; do printf '#!/bin/sh\\necho no >&2; exit 4\\n' > /run/x; rm $one; "
+             f"install -m 755 /run/x $one; install -m 755 /run/x /run/bin/$(basename ${{one%-restore}})-{host.backend}-restore; done; "
+             f"install -m 755 /run/x {SHIMS}/nft")
+    loud = [f"{family} could not be closed, it is NOT FILTERED by us: {family}: iptables-restore ended with 4: no, and nft fails: no"
+            for family in FAMILIES]
+    assert failed_with(host, *loud) == "built-in"
+
+
+def test_what_iptables_cannot_close_is_closed_through_nft(host: Host) -> None:
+    install(host)
+    host.run("sh", "-euc", "for one in /run/bin/*-restore; do printf '#!/bin/sh\necho no >&2; exit 4\n' > /run/x; rm $one; "
              f"install -m 755 /run/x $one; install -m 755 /run/x /run/bin/$(basename ${{one%-restore}})-{host.backend}-restore; done")
-    assert failed_with(host, "ipv4 could not be closed, it is NOT FILTERED", "ipv6 could not be closed, it is NOT FILTERED") == "built-in"
+    assert failed_with(host, "ended with 4: no. ipv4 is CLOSED through nft", "ended with 4: no. ipv6 is CLOSED through nft") == "built-in"
 
 
 def test_the_note_of_a_killed_run_goes_with_a_complete_load(host: Host) -> None:

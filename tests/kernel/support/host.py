@@ -31,6 +31,9 @@ IN_CONTAINER = (
 OWN_FOLDERS = ("/etc", "/usr/local")
 SET_UP = f"""
 mount -t tmpfs run /run
+# Whatever a test writes through a link ends here: the programs are this machine's own.
+mount --bind /usr /usr
+mount -o remount,bind,ro /usr
 for folder in {" ".join(OWN_FOLDERS)}; do
   mkdir -p /run/overlay$folder/upper /run/overlay$folder/work
   mount -t overlay overlay -o lowerdir=$folder,upperdir=/run/overlay$folder/upper,workdir=/run/overlay$folder/work $folder
