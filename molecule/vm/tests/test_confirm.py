@@ -14,11 +14,12 @@ from collections.abc import Iterator
 import pytest
 from devkit import vm
 
-from .changing import COMMIT, SECOND_ADDRESS, Rollback, kept, left_behind, locked_out, met, rollback, running, until, wait_for
+from .changing import COMMIT, FILL_RUN, SECOND_ADDRESS, Rollback, kept, left_behind, locked_out, met, rollback, running, until, wait_for
 from .conftest import Boot
 from .declared import read
 
 SECONDS = 10
+YEARS = 3 * 365 * 86400
 LATEST = 5
 """Seconds beyond confirm_timeout that the issue grants."""
 
@@ -51,13 +52,16 @@ def check_times(machine: vm.Machine, seconds: int = SECONDS) -> Rollback:
 
 @ON_BOOKWORM
 def test_whoever_locks_everybody_out_is_told_and_the_machine_lets_them_in_again(machine: vm.Machine) -> None:
-    """The old connection goes on, and confirms nothing. What others change meanwhile stays."""
+    """The old connection goes on, and confirms nothing. What others change meanwhile stays. /run is full by then, and the clock was set twice."""
     with running(machine, locked_out(seconds=SECONDS, established=True)) as run:
         wait_for(machine, run, "applied")
         assert met(machine) == "silence"
         accuracy = machine.check("systemctl show --property=AccuracyUSec palisade-rollback-palisade-$(cat %s/token).timer" % COMMIT)
-        machine.check("iptables -N f2b-sshd; iptables -A f2b-sshd -s 203.0.113.9 -j DROP; iptables -I INPUT -p tcp --dport 22 -j f2b-sshd")
+        machine.check(f"""
+            iptables -N f2b-sshd; iptables -A f2b-sshd -s 203.0.113.9 -j DROP; iptables -I INPUT -p tcp --dport 22 -j f2b-sshd
+            date -s @$(($(date +%s) + {YEARS})); date -s @$(($(date +%s) - 2 * {YEARS})); {FILL_RUN}""")
         result = run.result()
+        machine.check(f"date -s @$(($(date +%s) + {YEARS})); rm /run/filler")
     assert accuracy == "AccuracyUSec=100ms"
     assert (result["changed"], result["confirm"]["state"]) == (False, "rolled_back"), result
     assert result["msg"].startswith(f"No new connection confirmed the change within {SECONDS} s"), result["msg"]
