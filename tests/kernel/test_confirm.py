@@ -27,7 +27,6 @@ OLD = tables([ESTABLISHED, SSH, DISCOVERY, "-p tcp --dport 80 -j ACCEPT"])
 #: Not even the connection that Ansible has goes on.
 CUT = tables([DISCOVERY], [DISCOVERY])
 LOCKED_OUT = {**CLOSED, "allow_lockout": True, "confirm_timeout": SECONDS}
-PIPELINING = "ansible_ssh_pipelining=true"
 
 
 @pytest.fixture
@@ -87,7 +86,7 @@ def test_a_new_connection_confirms_and_without_one_everything_is_put_back(host: 
     own, client, _length = ADDRESSES[family]
     tasks: list[dict[str, object]] = [{**FINE, "persist": True}, {**FINE, "persist": True}, {**LOCKED_OUT, "persist": True}]
     with ssh_client(host, tmp_path) as inside:
-        first, second, third = ask(host, inside, tmp_path, family, *tasks, variables=f"{BY_SUDO}\n{PIPELINING}")
+        first, second, third = ask(host, inside, tmp_path, family, *tasks, variables=BY_SUDO)
         after = saved(host)
     assert (first["failed"], first["changed"]) == (False, True), first
     assert first["confirm"]["state"] == "proved", first["confirm"]
@@ -140,7 +139,8 @@ def test_the_connection_is_cut_while_it_waits(host: Host, tmp_path: Path, family
 def test_the_module_dies_and_the_host_puts_back_what_it_had_at_once(host: Host, tmp_path: Path, family: str) -> None:
     """Where nothing tracks connections yet it waits half a second for conntrack to see the running one, and is armed by then."""
     before = saved(host)
-    with ssh_client(host, tmp_path) as inside, running(inside, tmp_path, family, {"backend": host.backend, **FINE}) as process:
+    by_name = "ansible_ssh_pipelining=false"  # Else the module has no file, by which it could be found.
+    with ssh_client(host, tmp_path) as inside, running(inside, tmp_path, family, {"backend": host.backend, **FINE}, by_name) as process:
         assert until(lambda: state(host) == "armed", 60)
         victims = host.run("pgrep", "-f", "AnsiballZ_iptables_ruleset").stdout.split()
         host.run("kill", "-9", *[victim for victim in victims if in_namespace(host, victim)])

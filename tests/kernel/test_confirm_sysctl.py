@@ -87,7 +87,7 @@ def test_a_new_connection_confirms_and_values_that_cut_it_off_are_put_back(host:
     role(host)  # It brings the sudo that drops SSH_CONNECTION.
     with ssh_client(host, tmp_path) as inside:
         answer_another_way(host, inside)
-        first, second = ask(host, inside, tmp_path, LOOSE, LOOSE, variables=f"{BY_SUDO}\nansible_ssh_pipelining=true")
+        first, second = ask(host, inside, tmp_path, LOOSE, LOOSE, variables=BY_SUDO)
         before, on_disk = kernel(host), own_file(host)
         third, = ask(host, inside, tmp_path, STRICT)
         after = kernel(host)
