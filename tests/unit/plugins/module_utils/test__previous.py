@@ -41,7 +41,7 @@ OPTIONS: Dict[str, Any] = {
 
 def text(scope: str = 'chains', lines: str = CHAINS, asked: Any = ('ipv4', 'ipv6')) -> str:
     section = Section(scope, lines.split('\n'))
-    return render(RuleFile('palisade', 'legacy', asked, {family: section for family in asked}), '2026-01-01T00:00:00Z')
+    return render(RuleFile('palisade', 'legacy', asked, dict.fromkeys(asked, section)), '2026-01-01T00:00:00Z')
 
 
 def host_with(**files: str) -> MemoryHost:
