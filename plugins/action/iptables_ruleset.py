@@ -36,6 +36,7 @@ class ActionModule(ConfirmedAction):
 
     _cuts = 'a rule'
     _changing = 'rules'
+    _way_out = 'allow_lockout: true tries it, and has it taken back unless a new connection comes in then; confirm_timeout: 0 changes it without that'
 
     def run(self, tmp: t.Any = None, task_vars: dict[str, t.Any] | None = None) -> dict[str, t.Any]:
         """Turn the task's arguments into the module's and run it, once."""
@@ -61,6 +62,9 @@ class ActionModule(ConfirmedAction):
 
     def _is_live(self, result: dict[str, t.Any]) -> bool:
         return bool(result.get('plan_total'))
+
+    def _allows_lockout(self, arguments: dict[str, t.Any]) -> bool:
+        return boolean(arguments.get('allow_lockout', False), strict=False)
 
     def _tells_verdicts(self, arguments: dict[str, t.Any]) -> bool:
         return bool(self._task.diff) and boolean(arguments.get('verdict_diff', False), strict=False)

@@ -151,6 +151,8 @@ options:
       - While one change waits, another one of the same host is refused.
       - Where a new connection proves nothing (local, Docker and the like) or cannot log in by itself, C(confirm.state) is V(unproved) and a
         message says why.
+      - Where ssh shares a connection of your own (C(ControlPath) in your configuration or arguments), a new one is tried before the change. If none
+        comes through, nothing changes, unless O(allow_lockout) is on.
     type: int
     default: 60
   confirm_id:

@@ -31,7 +31,7 @@ PUTTING_BACK = 30.0
 COMMAND = '/bin/sh /run/palisade/%s.commit/commit'
 _ANSWER = re.compile(r'^palisade-commit ([a-z]+)(?: ([^\r\n]*))?', re.MULTILINE)
 #: The last that ssh says where the host itself is reached and wants a person. A jump host that refuses is not the last to speak.
-_REFUSED = re.compile(r'(?:Permission denied \(|Too many authentication failures|No more authentication methods)[^\n]*\s*\Z')
+REFUSED = re.compile(r'(?:Permission denied \(|Too many authentication failures|No more authentication methods)[^\n]*\s*\Z')
 #: What ssh says of a connection that never came to be: no module has run.
 _NEVER = re.compile(
     r'ssh: connect to host|Could not resolve|Permission denied|Host key verification failed|Connection refused|kex_exchange_identification')
@@ -79,7 +79,7 @@ class Confirmer:
             result['confirm'] = {'state': 'proved', 'connection': _in_words(answer.detail)}
             return result
         if answer.state in ('same', 'refused'):
-            reason = _UNPROVED[answer.state] % answer.detail
+            reason = UNPROVED[answer.state] % answer.detail
             answer = self._once(waiting['command'], 'confirm %s any' % self._token, fresh=False)
             if answer.state == 'kept':
                 self._action._display.warning('the change of %s is confirmed, though not as it should be: %s' % (self._change.words, reason))
@@ -122,21 +122,21 @@ class Confirmer:
 
     def _once(self, command: str, words: str, fresh: bool = True, patience: float = 0) -> Answer:
         try:
-            with _alone(self._action._connection, patience) if fresh else _as_it_is():
+            with alone(self._action._connection, patience) if fresh else _as_it_is():
                 ended = self._action._low_level_execute_command('%s %s' % (command, words))
         except AnsibleAuthenticationFailure as error:
             return Answer('refused', str(error))
         except AnsibleError as error:
-            return Answer('refused' if _REFUSED.search(str(error)) else 'unreachable', _first_line(str(error)))
+            return Answer('refused' if REFUSED.search(str(error)) else 'unreachable', first_line(str(error)))
         found = _ANSWER.search(ended['stdout'])
         if found is not None:
             state, detail = found.group(1), found.group(2) or ''
             return Answer('half' if state == 'undone' and detail != 'good' else state, detail)
         # With /run empty after a restart there is no such file any more, and the shell says so.
-        return Answer('gone' if ended['rc'] in (2, 126, 127) else 'unreachable', _first_line(ended['stderr'] or ended['stdout']))
+        return Answer('gone' if ended['rc'] in (2, 126, 127) else 'unreachable', first_line(ended['stderr'] or ended['stdout']))
 
 
-_UNPROVED = {
+UNPROVED = {
     'same': 'no new connection could be made: this kind of connection came in by the old one again (%s)',
     'refused': 'a new connection reached the host, which refused to let it log in by itself: %s',
 }
@@ -175,8 +175,11 @@ def _as_it_is() -> Iterator[None]:
 
 
 @contextmanager
-def _alone(connection: t.Any, patience: float) -> Iterator[None]:
-    """Have the connection's next command go by a connection of its own, to be made within so many seconds or Ansible's own timeout."""
+def alone(connection: t.Any, patience: float, more: str = '') -> Iterator[None]:
+    """Have the connection's next command go by a connection of its own, to be made within so many seconds or Ansible's own timeout.
+
+    more: further arguments for ssh.
+    """
     if str(connection.transport).rpartition('.')[2] != 'ssh':
         # Each of these is one connection in this process; a new one takes its place.
         connection.reset()
@@ -184,7 +187,7 @@ def _alone(connection: t.Any, patience: float) -> Iterator[None]:
         return
     before = {name: connection.get_option(name) for name in ('ssh_args', 'ssh_extra_args', 'reconnection_retries')}
     timeout = min(int(connection.get_option('timeout')), max(SHORTEST_ATTEMPT, int(patience)))
-    connection.set_option('ssh_args', '%s %s' % (ALONE % timeout, before['ssh_args'] or ''))
+    connection.set_option('ssh_args', ' '.join([word for word in (ALONE % timeout, more, before['ssh_args'] or '') if word]))
     connection.set_option('ssh_extra_args', '%s %s' % (before['ssh_extra_args'] or '', ALONE_TOO))
     connection.set_option('reconnection_retries', 0)
     try:
@@ -209,6 +212,7 @@ def _in_words(value: str) -> str:
     return 'from %s port %s to %s port %s' % tuple(words) if len(words) == 4 else value
 
 
-def _first_line(text: str) -> str:
+def first_line(text: str) -> str:
+    """What a connection says of its failure, as one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and 'Warning: Permanently added' not in line]
     return ' '.join(lines[-2:])[:400]

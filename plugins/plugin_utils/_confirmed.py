@@ -7,13 +7,16 @@ from __future__ import annotations
 import gc
 import typing as t
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import Change, Confirmer, died, never_began, new_token
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import UNPROVED, Change, Confirmer, died, never_began, new_token
 from ansible_collections.palisade.netfilter.plugins.plugin_utils._transport import WITHOUT_NETWORK, kind_of, may_be_cut
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._trial import try_out
 
 NOT_CUT = 'a connection of type %s has no network path that %s could cut'
 NO_OTHER = 'this is a connection of type %s, and a new one of that type would not come in by the network'
+NO_NEW = 'no new connection to this host can be made now (%s); only the one that your own ssh shares (%s) comes through. '
+TAKEN_BACK = 'Unless the change is what lets new ones in again, it would be taken back. '
 #: The default of confirm_timeout, in seconds.
 CONFIRM_TIMEOUT = 60
 Arguments = t.Dict[str, t.Any]
@@ -28,6 +31,8 @@ class ConfirmedAction(ActionBase):
     #: What may cut a connection, and what changes then, in words.
     _cuts = ''
     _changing = ''
+    #: What to say where no new connection can be made.
+    _way_out = 'confirm_timeout: 0 changes it without a confirmation'
 
     def _run_confirmed(self, module: str, change: Change, arguments: Arguments, task_vars: dict[str, t.Any] | None) -> Result:
         """Run the module, and confirm what it has changed as well as the connection allows."""
@@ -60,6 +65,7 @@ class ConfirmedAction(ActionBase):
         seconds = self._seconds(arguments)
         if not seconds or self._task.check_mode:
             return self._without_collector(module, arguments, task_vars)
+        self._try_out(arguments)
         token = new_token()
         confirmer = Confirmer(self, token, change)
         try:
@@ -71,6 +77,21 @@ class ConfirmedAction(ActionBase):
         if died(result):
             return {**result, **confirmer.find_out(seconds, str(result.get('msg', '')))}
         return confirmer.confirm(result) if result.get('confirm', {}).get('state') == 'pending' else result
+
+    def _try_out(self, arguments: Arguments) -> None:
+        """Say before the change what a new connection could not confirm, and change nothing where it could only be taken back."""
+        trial = try_out(self)
+        if trial.state == 'refused':
+            self._display.warning('if %s change, that will not be confirmed by a new connection: %s' % (
+                self._changing, UNPROVED['refused'] % trial.detail))
+        elif trial.state == 'unreachable' and self._allows_lockout(arguments):
+            self._display.warning(NO_NEW % (trial.detail, trial.path) + TAKEN_BACK)
+        elif trial.state == 'unreachable':
+            raise AnsibleActionFail('%sNothing has changed. %s' % (NO_NEW % (trial.detail, trial.path) + TAKEN_BACK, self._way_out))
+
+    def _allows_lockout(self, arguments: Arguments) -> bool:
+        """Whether the task says that it knows better than what is found before the change."""
+        return False
 
     @staticmethod
     def _seconds(arguments: Arguments) -> int:

@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``vm ACTION``, ``venv``."""
+"""The command lines: ``test [GROUP ...]``, ``demo [INVENTORY ...]``, ``image [SUITE ...]``, ``vm ACTION``, ``kills``, ``venv``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import IO
 
-from . import demo, engine, groups, report, venvs, vm
+from . import demo, engine, groups, kills, report, venvs, vm
 from .report import GroupReport, NotRun, Outcome
 from .shell import CACHE, LOGS, SetupError, failed_commands, say, stop_all
 
@@ -32,7 +32,7 @@ def main() -> int:
     arguments = _arguments()
     LOGS.mkdir(parents=True, exist_ok=True)
     try:
-        return {"test": _test, "demo": _demo, "image": _image, "vm": _vm, "venv": _venv}[arguments.command](arguments)
+        return {"test": _test, "demo": _demo, "image": _image, "vm": _vm, "kills": _kills, "venv": _venv}[arguments.command](arguments)
     except (SetupError, vm.NoAnswerError) as error:
         say(str(error))
         return 1
@@ -57,6 +57,12 @@ def _arguments() -> argparse.Namespace:
     image = commands.add_parser("image", help="build the images of the test machines")
     image.add_argument("suites", nargs="*", default=groups.SUITES, metavar="SUITE", help=f"a Debian release (default: {', '.join(groups.SUITES)})")
     _vm_arguments(commands.add_parser("vm", help="virtual test machines: start, stop, list, and a shell on one"))
+    killing = commands.add_parser("kills", help="random kills on virtual machines, while rules change, are confirmed, taken back and loaded")
+    killing.add_argument("--seed", default=time.strftime("%Y-%m-%d"), help="decides what is killed and when (default: the date)")
+    killing.add_argument("--count", type=int, default=100, help="kills that have to hit, in all (default: 100)")
+    killing.add_argument("--minutes", type=float, default=float("inf"), help="after which no other kill begins")
+    killing.add_argument("--machines", nargs="+", default=[*vm.RELEASES], choices=[*vm.RELEASES], metavar="RELEASE",
+                         help=f"Debian releases, which run side by side (default: {' '.join(vm.RELEASES)})")
     commands.add_parser("venv", help="make the virtual environment of the tools and print where it is")
     return parser.parse_args()
 
@@ -159,6 +165,32 @@ def _vm_list(arguments: argparse.Namespace) -> int:
     for one in vm.started():
         say(f"{one.name}: Debian's {one.release}, {'runs' if one.pid else 'is switched off'}, console in {one.folder / 'console'}")
     return 0
+
+
+def _kills(arguments: argparse.Namespace) -> int:
+    if os.geteuid() != 0:
+        raise SetupError("virtual machines take root: their wires are network interfaces")
+    with (LOGS / "kills.log").open("w") as log:
+        vm.ensure(arguments.machines, log)
+        ansible = str(venvs.ansible(log) / "bin" / "ansible")
+    machines = [vm.Machine(f"kills-{release}", release) for release in arguments.machines]
+    share = -(-arguments.count // len(machines))
+
+    def killed(machine: vm.Machine) -> kills.Tally:
+        try:
+            machine.start()
+            machine.wait()
+            kills.furnish(machine)
+            with kills.Subject(machine, ansible, say).prepared() as subject:
+                return kills.campaign(subject, f"{arguments.seed} {machine.release}", share, seconds=60 * arguments.minutes)
+        finally:
+            machine.stop()
+
+    with ThreadPoolExecutor(len(machines)) as pool:
+        tally = sum(pool.map(killed, machines), kills.Tally())
+    say(f"seed {arguments.seed}, {', '.join(arguments.machines)}, {tally.seconds / 60:.0f} minutes\n\n{tally.table()}\n")
+    say("\n".join(["failures:", *tally.failures]) if tally.failures else "no failure")
+    return 1 if tally.failures else 0
 
 
 def _venv(arguments: argparse.Namespace) -> int:

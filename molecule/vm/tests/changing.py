@@ -100,9 +100,9 @@ class Run:
     def result(self, seconds: float = 300) -> Dict[str, Any]:
         """Wait for its end and return what the task says."""
         self._process.wait(seconds)
-        _host, arrow, result = self.said().partition(" => ")
+        host, arrow, result = self.said().partition(" => ")
         assert arrow, self.said()
-        return dict(json.JSONDecoder().raw_decode(result)[0])
+        return {**json.JSONDecoder().raw_decode(result)[0], "failed": host.endswith("FAILED!")}
 
 
 @contextlib.contextmanager
@@ -125,9 +125,9 @@ def until(holds: Callable[[], object], seconds: float, what: str) -> None:
 
 
 def met(machine: vm.Machine, address: str = "") -> str:
-    """Return what a neighbour's new connection to a port meets at which nothing listens: refused by the role's rules, silence by a change of these tests.
+    """Return what a neighbour's new connection meets at an offered port where nothing listens: refused, but silence under a change of these tests.
 
-    Not the port of ssh: to connect there and say nothing takes a lot of an emulated processor, and newer sshds lock the address out who does it.
+    Not the port of ssh: to connect there and say nothing takes a lot of an emulated processor, and newer sshds lock out whoever does it.
     """
     return machine.in_namespace(sys.executable, "-ISc", CONNECT, address or machine.address).stdout.strip()
 
@@ -187,4 +187,5 @@ def rollback(machine: vm.Machine, seconds: int) -> Rollback:
 
 def left_behind(machine: vm.Machine) -> str:
     """Return the units of rollbacks that systemd still knows, and the failed ones of ours."""
-    return machine.check(f"systemctl list-units --all --plain --no-legend 'palisade-rollback-*'; systemctl list-units --failed --plain --no-legend {UNIT}")
+    listed = "systemctl list-units --plain --no-legend"
+    return machine.check(f"{listed} --all 'palisade-rollback-*'; {listed} --failed {UNIT}")

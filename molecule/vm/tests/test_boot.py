@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import List
+
 import pytest
 from ansible_collections.palisade.netfilter.molecule.shared.machines import UNIT, play_on
 from devkit import vm
@@ -26,6 +28,15 @@ def test_the_role_has_declared_it(machine: vm.Machine, before: State) -> None:
     assert not before.modules & {"dummy", "sctp"}
     assert before.up == {"eth0", "eth1", "late.100"}
     assert {interface: in_effect(before.sysctls, interface) for interface in WANTED} == WANTED
+
+
+def test_the_session_survived_the_first_hardening_of_a_fresh_machine(machine: vm.Machine, came_by: List[str]) -> None:
+    """The kernel had never tracked a connection. What came after the rules came by the connection that was there before them."""
+    assert "nf_conntrack" not in machine.check("cat /root/modules-before").split()
+    assert "-j DROP" in machine.check("iptables -S palisade-OUTPUT | grep 'sport 22 .*NEW'")
+    rules, sysctls = came_by
+    assert sysctls == rules
+    assert rules.startswith("192.0.2.1 ") and rules.endswith(f" {machine.address} 22")
 
 
 def test_all_is_as_declared_after_a_reboot(rebooted: vm.Machine, before: State) -> None:

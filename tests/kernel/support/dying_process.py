@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """module_process with a real SIGKILL right before the process' own n-th change of a file below one folder. No test logic here.
 
-n is in the environment as DIE_AT, the folder as DIE_BELOW (/etc/ if it is not). What the module has done so far is on the disk as it is; nothing is cleaned up.
+n is in the environment as DIE_AT, the folder as DIE_BELOW (/etc/ if it is not). What the module has done so far is on the disk as it is; nothing
+is cleaned up.
 """
 from __future__ import annotations
 

@@ -16,8 +16,9 @@ from ansible.parsing.vault import VaultEditor, VaultLib, VaultSecret
 from ansible.playbook.task import Task
 from ansible_collections.palisade.netfilter.plugins.action.iptables_ruleset import MODULE, UNPROVED, WAYS, ActionModule
 from ansible_collections.palisade.netfilter.plugins.module_utils._policy import compile_policy
-from ansible_collections.palisade.netfilter.plugins.plugin_utils import _transport
+from ansible_collections.palisade.netfilter.plugins.plugin_utils import _confirmed, _transport
 from ansible_collections.palisade.netfilter.plugins.plugin_utils._transport import WITHOUT_NETWORK
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._trial import Trial
 
 RULES = '*filter\n-A INPUT -m comment --comment "é {{ x }}" -j ACCEPT\nCOMMIT\n'
 
@@ -37,8 +38,9 @@ class Action(ActionModule):
 
 
 @pytest.fixture
-def action(tmp_path: Path) -> Any:
+def action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Make an action for a task with these arguments; its playbook lies in tmp_path."""
+    monkeypatch.setattr(_confirmed, 'try_out', lambda _action: Trial('none'))
 
     def make(**arguments: Any) -> Action:
         loader = DataLoader()
@@ -176,6 +178,15 @@ def test_a_policy_that_cannot_be_compiled_is_an_error_of_that_option(action: Any
 def test_check_and_diff_mode_are_supported() -> None:
     assert ActionModule._supports_check_mode
     assert ActionModule._supports_diff
+
+
+def test_allow_lockout_tries_what_no_new_connection_could_confirm_now(action: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_confirmed, 'try_out', lambda _action: Trial('unreachable', '/mine', 'Connection timed out'))
+    with pytest.raises(AnsibleActionFail, match=r'Nothing has changed\. allow_lockout: true tries it, .*; confirm_timeout: 0 changes it'):
+        action(tables={}).run(task_vars={})
+    made = action(tables={}, allow_lockout='yes')
+    made.run(task_vars={})
+    assert made.called == [MODULE]
 
 
 # Persisted rules

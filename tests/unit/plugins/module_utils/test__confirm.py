@@ -10,13 +10,11 @@ from typing import Any, Dict, List, Mapping, Tuple
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils import _confirm_base
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm import Confirming, snapshot_text
-from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_base import discard_script, keep_script
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_script import COMMIT, UNDO_RULES
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
 from ansible_collections.palisade.netfilter.plugins.module_utils._goal import Jump, TableGoal
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import Result
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import Armed
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import FileChange, FilePlan
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import run_ruleset
 from ansible_collections.palisade.netfilter.tests.unit.plugins.module_utils.test__transaction import FOREIGN, WEB, request
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import MemoryHost
@@ -171,31 +169,6 @@ def test_a_table_with_everything_as_text() -> None:
     goal.jumps = {'INPUT': Jump('-j web-INPUT', 3, '[5:6]'), 'OUTPUT': None}
     assert snapshot_text({'filter': goal}) == (
         '*filter\n:FORWARD DROP\n:web-A -\n:web-B -\n#jump INPUT 4 [5:6] -j web-INPUT\n#jump OUTPUT 0\n[1:2] -A web-A -j RETURN\n[3:4] -A web-A\n')
-
-
-def test_what_is_kept_and_what_is_thrown_away(tmp_path: Any) -> None:
-    """Twice: a controller that lost the answer asks again."""
-    folder = tmp_path / 'et c'
-    folder.mkdir()
-    for name, text in (('.rules.new', 'new'), ('rules', 'old'), ('gone', 'x')):
-        (folder / name).write_text(text, encoding='ascii')
-    plan = FilePlan([FileChange(str(folder / 'rules'), 'new'), FileChange(str(folder / 'gone'), None)])
-    for _time in range(2):
-        subprocess.run(['sh', '-c', keep_script(plan, False, str(folder))], check=True)
-        assert {path.name: path.read_text(encoding='ascii') for path in folder.iterdir()} == {'rules': 'new'}
-    (folder / '.rules.new').write_text('newer', encoding='ascii')
-    subprocess.run(['sh', '-c', discard_script(plan)], check=True)
-    assert {path.name: path.read_text(encoding='ascii') for path in folder.iterdir()} == {'rules': 'new'}
-
-
-def test_with_the_last_ruleset_its_folder_goes_too(tmp_path: Any) -> None:
-    folder = tmp_path / 'palisade'
-    folder.mkdir()
-    (folder / 'rules').touch()
-    plan = FilePlan([FileChange(str(folder / 'rules'), None)], (), [str(tmp_path / 'loader')])
-    (tmp_path / 'loader').touch()
-    subprocess.run(['sh', '-c', keep_script(plan, True, str(folder))], check=True)
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize('script', [COMMIT, UNDO_RULES])

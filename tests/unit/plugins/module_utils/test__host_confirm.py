@@ -1,11 +1,10 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Arming a rollback on a host of files and fake commands: who watches over the time, and what the next run makes of what it finds."""
+"""Arming a rollback on a host of files and fake commands: who watches over the time."""
 from __future__ import annotations
 
 import os
-import re
 import time
 from pathlib import Path
 from typing import Any, List
@@ -13,7 +12,6 @@ from typing import Any, List
 import pytest
 from ansible_collections.palisade.netfilter.plugins.module_utils import _host_confirm
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError
-from ansible_collections.palisade.netfilter.plugins.module_utils._host_base import uptime
 from ansible_collections.palisade.netfilter.plugins.module_utils._host_confirm import NEEDED, ConfirmHost
 
 #: A rollback that says that it was one, and where its words went.
@@ -131,40 +129,3 @@ def test_if_nobody_can_be_made_to_watch_nothing_is_left_armed(host: ConfirmHost,
     with pytest.raises(PalisadeError, match=r'the rollback cannot be armed\. Nothing has changed: no more processes'):
         host.arm('web', 'token', 60, TEXTS)
     assert host.pending() == ''
-
-
-# What the next run finds
-
-def made(host: ConfirmHost, name: str, state: str, left: int) -> Path:
-    folder = Path(host.run_directory, '%s.commit' % name)
-    folder.mkdir()
-    (folder / state).touch()
-    (folder / 'deadline').write_text('%d\n' % (uptime() + left), encoding='ascii')
-    return folder
-
-
-def test_nothing_waits_where_nothing_was_armed(host: ConfirmHost) -> None:
-    assert host.pending() == ''
-
-
-@pytest.mark.parametrize('state', ['kept', 'undone', 'disarmed', 'confirmed'])
-def test_what_has_come_to_its_end_waits_no_more(host: ConfirmHost, state: str) -> None:
-    made(host, 'web', state, 40)
-    assert host.pending() == ''
-
-
-@pytest.mark.parametrize(('state', 'left', 'words'), [
-    ('armed', 40, r'a change of ruleset web waits for its confirmation; if none comes, .* in (39|40) s\Z'),
-    ('armed', -10, r'in 0 s\Z'), ('undoing', -10, r'a change of ruleset web is being taken back just now\Z'),
-])
-def test_what_waits_is_said(host: ConfirmHost, state: str, left: int, words: str) -> None:
-    made(host, 'other', 'kept', 40)
-    made(host, 'web', state, left)
-    assert re.search(words, host.pending())
-
-
-@pytest.mark.parametrize('state', ['armed', 'undoing'])
-def test_what_nobody_will_put_back_any_more_is_called_off(host: ConfirmHost, state: str) -> None:
-    folder = made(host, 'web', state, -1000)
-    assert host.pending() == ''
-    assert sorted(path.name for path in folder.iterdir()) == ['deadline', 'disarmed']

@@ -1,0 +1,79 @@
+# Copyright (c) 2026, palisade.netfilter contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Full and read-only file systems: one error that names what it was, nothing has changed, and no file is torn.
+
+A clock that jumps and a /run that is full while a change waits are in test_confirm.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from devkit import vm
+
+from .changing import kept, left_behind, running, wait_for
+from .test_damage import FILL_THE_DISK, ON_TRIXIE
+
+FULL, READ_ONLY = "No space left on device", "Read-only file system"
+
+
+def good(**options: object) -> dict[str, object]:
+    """Return the arguments of a change that cuts nobody off."""
+    rules = ["-i lo -j ACCEPT", "-m conntrack --ctstate ESTABLISHED -j ACCEPT", "-p tcp --dport 22 -j ACCEPT", "-6 -p ipv6-icmp -j ACCEPT"]
+    return {"tables": {"filter": {"INPUT": {"policy": "DROP", "rules": rules}}}, "persist": True, "confirm_timeout": 60, **options}
+
+
+@contextmanager
+def trouble(machine: vm.Machine, begin: str, end: str) -> Iterator[None]:
+    """Make trouble as long as the block lasts."""
+    machine.check(begin)
+    try:
+        yield
+    finally:
+        machine.check(end)
+
+
+TROUBLES = {
+    "/ is full": (FILL_THE_DISK, "rm /filler", FULL),
+    "/run is full": ("dd if=/dev/zero of=/run/filler bs=1M 2>/dev/null || :; dd if=/dev/zero bs=1 count=4096 2>/dev/null >>/run/filler || :",
+                     "rm /run/filler", FULL),
+    "/etc is read-only": ("mount --bind /etc /etc; mount -o remount,bind,ro /etc", "umount /etc", READ_ONLY),
+    "/ is read-only": ("sync; echo u >/proc/sysrq-trigger; until ! touch /probe 2>/dev/null; do sleep 0.1; done",
+                       "mount -o remount,rw /; rm -f /probe", READ_ONLY),
+}
+"""What is done, how it is undone, the words for it."""
+SPREAD = {"bookworm": ("/ is full", "/etc is read-only"), "trixie": ("/run is full", "/ is read-only")}
+
+
+@pytest.mark.parametrize(("machine", "what"), [(name, what) for name, cases in SPREAD.items() for what in cases], indirect=["machine"])
+def test_what_cannot_be_written_is_named_and_nothing_has_changed(machine: vm.Machine, what: str) -> None:
+    begin, end, words = TROUBLES[what]
+    before = kept(machine)
+    with trouble(machine, begin, end), running(machine, good()) as run:
+        result = run.result()
+    assert result["failed"], result
+    message = str(result["msg"])
+    assert words in message and "othing has changed" in message and message.count("\n") <= 1, message
+    assert kept(machine) == before
+    assert machine.check("ls -A /etc/palisade | grep '^[.]' || :") == ""
+    assert left_behind(machine) == ""
+
+
+@ON_TRIXIE
+def test_files_that_cannot_take_their_places_are_told_of_and_written_later(machine: vm.Machine) -> None:
+    """/etc becomes read-only between the change and its confirmation. What is live is good; so is what the next boot loads, which is the old set."""
+    before = kept(machine)
+    with running(machine, good()) as run:
+        wait_for(machine, run)
+        with trouble(machine, "mount --bind /etc /etc; mount -o remount,bind,ro /etc", "umount /etc"):
+            result = run.result()
+    assert result["failed"], result
+    assert "The change is live and confirmed, but its files could not be written" in result["msg"] and READ_ONLY in result["msg"], result["msg"]
+    now = kept(machine)
+    assert now.files == before.files
+    assert now.rules != before.rules
+    machine.check("palisade-firewall reload")
+    assert kept(machine) == before
