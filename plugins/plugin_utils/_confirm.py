@@ -203,6 +203,13 @@ def died(result: Result) -> bool:
     return bool(result.get('failed')) and 'module_stderr' in result
 
 
+def last_words(result: Result) -> str:
+    """Why there is no result, as far as anybody said so: on a full disk it is the last line of what Python says, and Ansible speaks of JSON."""
+    lines = [line.strip() for line in str(result.get('module_stderr', '')).splitlines() if line.strip()]
+    message = str(result.get('msg', '')).rstrip('. ')
+    return '%s (%s)' % (message, lines[-1][:400]) if lines else message
+
+
 def never_began(error: AnsibleConnectionFailure) -> bool:
     """Whether a connection failed before anything can have run on the host."""
     return _NEVER.search(str(error)) is not None
