@@ -11,7 +11,8 @@ from devkit import kills, vm
 
 from .declared import State, state
 
-SEED = "a sample"
+SEED = "sample 1021"
+"""Its first kills: the module while it applies, and then the rollback; the script that confirms."""
 KILLS = 4
 SECONDS = 60
 """After which no other kill begins, once one has hit."""
