@@ -154,7 +154,8 @@ _STATES = {
     'half': 'The host could not put back everything that it had before: %(detail)s',
     'kept': 'The change is live and stays: it was confirmed (from %(detail)s)',
     'unkept': 'The next run writes them',
-    'gone': 'It was restarted meanwhile, or the run did not get as far as a change: what was there before is in force',
+    'gone': 'It was restarted meanwhile, or the run did not get as far as a change: what was there before is in force, unless the power went in the '
+            'moment of the confirmation: then it may be the change, which is whole and persisted',
     'disarmed': 'The run had put back all there was before',
     'unreachable': 'The host could not be reached to say what became of it (%(detail)s). It puts back what it had before by itself, at the latest '
                    '%(seconds)d s after the change',
@@ -200,6 +201,13 @@ def alone(connection: t.Any, patience: float, more: str = '') -> Iterator[None]:
 def died(result: Result) -> bool:
     """Whether a module's result is none, since its process went without a word."""
     return bool(result.get('failed')) and 'module_stderr' in result
+
+
+def last_words(result: Result) -> str:
+    """Why there is no result, as far as anybody said so: on a full disk it is the last line of what Python says, and Ansible speaks of JSON."""
+    lines = [line.strip() for line in str(result.get('module_stderr', '')).splitlines() if line.strip()]
+    message = str(result.get('msg', '')).rstrip('. ')
+    return '%s (%s)' % (message, lines[-1][:400]) if lines else message
 
 
 def never_began(error: AnsibleConnectionFailure) -> bool:

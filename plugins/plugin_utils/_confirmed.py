@@ -9,7 +9,7 @@ import typing as t
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
-from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import UNPROVED, Change, Confirmer, died, never_began, new_token
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import UNPROVED, Change, Confirmer, died, last_words, never_began, new_token
 from ansible_collections.palisade.netfilter.plugins.plugin_utils._transport import WITHOUT_NETWORK, kind_of, may_be_cut
 from ansible_collections.palisade.netfilter.plugins.plugin_utils._trial import try_out
 
@@ -75,7 +75,7 @@ class ConfirmedAction(ActionBase):
                 raise
             return confirmer.find_out(seconds, str(error))
         if died(result):
-            return {**result, **confirmer.find_out(seconds, str(result.get('msg', '')))}
+            return {**result, **confirmer.find_out(seconds, last_words(result))}
         return confirmer.confirm(result) if result.get('confirm', {}).get('state') == 'pending' else result
 
     def _try_out(self, arguments: Arguments) -> None:

@@ -43,6 +43,9 @@ else:
 LOG = '-p tcp -m multiport --dports 22,443 -m limit --limit 2/second --limit-burst 2 -j LOG --log-prefix "locked out: "'
 """The kernel writes down when a change was in force, by its own clock."""
 
+FILL_RUN = "dd if=/dev/zero bs=64k 2>/dev/null >/run/filler || :; dd if=/dev/zero bs=1 count=4096 2>/dev/null >>/run/filler || :"
+"""To the last page."""
+
 ESTABLISHED = "-m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT"
 
 
@@ -157,13 +160,14 @@ class Rollback(NamedTuple):
     """Packets that the change kept out."""
 
 
-def rollback(machine: vm.Machine, seconds: int) -> Rollback:
-    """Return what the machine has to say of the last change, which was not confirmed."""
-    token, deadline = machine.check(f"journalctl --sync; cat {COMMIT}/token; echo; cat {COMMIT}/deadline").split()
-    unit = f"palisade-rollback-palisade-{token}"
+def rollback(machine: vm.Machine, seconds: int, name: str = "palisade", kept_out: str = "locked out: ") -> Rollback:
+    """Return what the machine has to say of the last change of this name, which was not confirmed; kept_out: what it logs packets with."""
+    folder = f"/run/palisade/{name}.commit"
+    token, deadline = machine.check(f"journalctl --sync; cat {folder}/token; echo; cat {folder}/deadline").split()
+    unit = f"palisade-rollback-{name}-{token}"
     # Of the two that have gone by then, nothing is left to show; the journal knows them.
     # That of the logger, which is gone too soon for systemd to say which unit it was of, is not said to be of the unit.
-    queries = (f"-u {unit}.timer -u {unit}.service", "-t palisade-firewall", "-k --grep 'locked out: '")
+    queries = (f"-u {unit}.timer -u {unit}.service", "-t palisade-firewall", f"-k --grep '{kept_out}'")
     text = machine.check("; ".join(f"journalctl -q -b -o json {query}" for query in queries))
     entries = [dict(json.loads(line)) for line in text.splitlines()]
 
@@ -174,14 +178,14 @@ def rollback(machine: vm.Machine, seconds: int) -> Rollback:
         return times[-1]
 
     armed = when("Started ", UNIT=f"{unit}.timer")
-    kept_out = (int(entry["_SOURCE_MONOTONIC_TIMESTAMP"]) / 1e6 for entry in entries if "locked out: " in str(entry["MESSAGE"]))
+    victims = (int(entry["_SOURCE_MONOTONIC_TIMESTAMP"]) / 1e6 for entry in entries if kept_out in str(entry["MESSAGE"]))
     return Rollback(
         armed=armed,
         fired=when("Started ", UNIT=f"{unit}.service"),
         applied_by=float(deadline) - seconds,
         back=when("not confirmed: what was there before is back", SYSLOG_IDENTIFIER="palisade-firewall"),
         ended=when("Deactivated successfully", UNIT=f"{unit}.service"),
-        locked_out=[time for time in kept_out if time > armed],
+        locked_out=[time for time in victims if time > armed],
     )
 
 

@@ -10,15 +10,17 @@ The cases are spread over the two machines: which backend it is makes no differe
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Dict
 
 import pytest
 from devkit import vm
 
-from .changing import COMMIT, SECOND_ADDRESS, Rollback, kept, left_behind, locked_out, met, rollback, running, until, wait_for
+from .changing import COMMIT, FILL_RUN, SECOND_ADDRESS, Rollback, kept, left_behind, locked_out, met, rollback, running, until, wait_for
 from .conftest import Boot
 from .declared import read
 
 SECONDS = 10
+YEARS = 3 * 365 * 86400
 LATEST = 5
 """Seconds beyond confirm_timeout that the issue grants."""
 
@@ -36,9 +38,10 @@ def as_before(machine: vm.Machine) -> Iterator[None]:
     until(lambda: left_behind(machine) == "", 30, "the timer's units have gone")
 
 
-def check_times(machine: vm.Machine, seconds: int = SECONDS) -> Rollback:
+def check_times(machine: vm.Machine, *what: str) -> Rollback:
     """Insist on it that it went by the timer of systemd, to the second, and within the time."""
-    times = rollback(machine, seconds)
+    seconds = SECONDS
+    times = rollback(machine, seconds, *what)
     assert 0 <= times.fired - times.armed - seconds < LATEST, times  # systemd's own idea of accuracy is a minute
     assert times.fired <= times.back <= times.ended, times
     assert times.back - times.applied_by >= seconds - 1, times
@@ -51,13 +54,16 @@ def check_times(machine: vm.Machine, seconds: int = SECONDS) -> Rollback:
 
 @ON_BOOKWORM
 def test_whoever_locks_everybody_out_is_told_and_the_machine_lets_them_in_again(machine: vm.Machine) -> None:
-    """The old connection goes on, and confirms nothing. What others change meanwhile stays."""
+    """The old connection goes on, and confirms nothing. What others change meanwhile stays. /run is full by then, and the clock was set twice."""
     with running(machine, locked_out(seconds=SECONDS, established=True)) as run:
         wait_for(machine, run, "applied")
         assert met(machine) == "silence"
         accuracy = machine.check("systemctl show --property=AccuracyUSec palisade-rollback-palisade-$(cat %s/token).timer" % COMMIT)
-        machine.check("iptables -N f2b-sshd; iptables -A f2b-sshd -s 203.0.113.9 -j DROP; iptables -I INPUT -p tcp --dport 22 -j f2b-sshd")
+        machine.check(f"""
+            iptables -N f2b-sshd; iptables -A f2b-sshd -s 203.0.113.9 -j DROP; iptables -I INPUT -p tcp --dport 22 -j f2b-sshd
+            date -s @$(($(date +%s) + {YEARS})); date -s @$(($(date +%s) - 2 * {YEARS})); {FILL_RUN}""")
         result = run.result()
+        machine.check(f"date -s @$(($(date +%s) + {YEARS})); rm /run/filler")
     assert accuracy == "AccuracyUSec=100ms"
     assert (result["changed"], result["confirm"]["state"]) == (False, "rolled_back"), result
     assert result["msg"].startswith(f"No new connection confirmed the change within {SECONDS} s"), result["msg"]
@@ -93,6 +99,36 @@ def test_the_network_is_cut_while_a_good_change_waits(machine: vm.Machine) -> No
         result = run.result()
     assert result["confirm"]["state"] == "rolled_back", result
     check_times(machine)
+
+
+@pytest.fixture
+def answers_another_way(machine: vm.Machine) -> Iterator[None]:
+    """Have a machine's answers to its neighbour leave by its second wire, while the questions come by the first one. No rp_filter minds."""
+    loose = "for key in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 >$key; done"
+    there = machine.in_namespace("sh", "-euc", "grep . /proc/sys/net/ipv4/conf/*/rp_filter").stdout
+    here = machine.check("grep . /proc/sys/net/ipv4/conf/*/rp_filter")
+    machine.in_namespace("sh", "-euc", loose)
+    machine.check(f"{loose}; ip route add 192.0.2.1/32 via 198.51.100.1 dev eth1 src {machine.address}")
+    yield
+    machine.check("ip route del 192.0.2.1/32; " + put_back(here))
+    machine.in_namespace("sh", "-euc", put_back(there))
+
+
+def put_back(values: str) -> str:
+    """Return the command that writes what grep has found."""
+    return "; ".join("echo {1} >{0}".format(*line.split(":")) for line in values.split())
+
+
+@ON_TRIXIE
+def test_a_sysctl_that_cuts_management_is_put_back(machine: vm.Machine, answers_another_way: None) -> None:
+    look = "cat /proc/sys/net/ipv4/conf/*/rp_filter; sha256sum /etc/sysctl.d/* /etc/udev/rules.d/*"
+    before = machine.check(look)
+    strict: Dict[str, object] = {"settings": {"net.ipv4.conf.all.rp_filter": 1}, "confirm_timeout": SECONDS}
+    with running(machine, strict, "palisade.netfilter.sysctl_hardening") as run:
+        result = run.result()
+    assert (result["failed"], result["changed"], result["confirm"]["state"]) == (True, False, "rolled_back"), result
+    check_times(machine, "kernel-settings", "martian source")
+    assert machine.check(look) == before
 
 
 @ON_TRIXIE

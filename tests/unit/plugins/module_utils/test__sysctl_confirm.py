@@ -94,10 +94,10 @@ def test_what_goes_is_confirmed_too(host: Host) -> None:
     assert host.texts['discard'] == ''
 
 
-@pytest.mark.parametrize('options', [{'runtime': False}, {'fault': 'readonly'}])
-def test_the_file_alone_needs_no_confirmation(host: Host, options: Dict[str, Any]) -> None:
-    if options.pop('fault', None):
-        host.faults[''] = 'readonly'
+@pytest.mark.parametrize(('options', 'fault'), [({'runtime': False}, ''), ({}, 'readonly')])
+def test_the_file_alone_needs_no_confirmation(host: Host, options: Dict[str, Any], fault: str) -> None:
+    if fault:
+        host.faults[''] = fault
     assert run(host, profile='server', **options)['confirm'] == {'state': 'none', 'reason': 'nothing changes'}
     assert steps(host) == ['lock', 'stage %s' % OWN_FILE, 'commit']
 

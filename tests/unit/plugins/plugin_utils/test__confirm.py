@@ -11,7 +11,15 @@ from unittest.mock import Mock
 
 import pytest
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure
-from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import PUTTING_BACK, Change, Confirmer, died, never_began, new_token
+from ansible_collections.palisade.netfilter.plugins.plugin_utils._confirm import (
+    PUTTING_BACK,
+    Change,
+    Confirmer,
+    died,
+    last_words,
+    never_began,
+    new_token,
+)
 
 OPTIONS = {'ssh_args': '-C -o ControlMaster=auto -o ControlPersist=60s', 'ssh_extra_args': '-S /mine', 'reconnection_retries': 3, 'timeout': 10}
 KEPT = 'palisade-commit kept 192.0.2.1 50001 192.0.2.2 22'
@@ -199,6 +207,15 @@ def test_a_host_that_was_never_reached_is_unreachable_and_nothing_else(text: str
 ])
 def test_a_module_that_died_is_known_by_its_result(result: dict[str, Any], dead: bool) -> None:
     assert died(result) is dead
+
+
+@pytest.mark.parametrize(('result', 'words'), [
+    ({'msg': 'No start of json char found.', 'module_stderr': 'Traceback\n  File\nOSError: [Errno 28] No space left on device\n\n'},
+     'No start of json char found (OSError: [Errno 28] No space left on device)'),
+    ({'msg': 'MODULE FAILURE', 'module_stderr': ''}, 'MODULE FAILURE'),
+])
+def test_a_module_that_died_is_quoted(result: dict[str, Any], words: str) -> None:
+    assert last_words(result) == words
 
 
 def test_no_two_runs_have_the_same_word() -> None:
