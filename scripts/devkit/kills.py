@@ -64,7 +64,7 @@ CELLS = tuple((victim, phase) for victim, phases in VICTIMS.items() for phase in
 AT_BOOT = tuple(cell for cell in CELLS if cell[1] == "boot")
 OTHERS = tuple(cell for cell in CELLS if cell[1] != "boot")
 FOLLOWING = (("restore", "rollback"), ("script", "rollback"))
-"""What may be killed after one of what applies was: the rollback that comes of it."""
+"""What may be killed after the module was that applied: the rollback that comes of it."""
 
 
 class Kill(NamedTuple):
@@ -582,7 +582,7 @@ def campaign(subject: Subject, seed: str, count: int, *, seconds: float = float(
     while tally.hits < count and (time.monotonic() - begin < seconds or not tally.hits):
         doing = [next(kills)]
         try:
-            following = next(rollbacks) if doing[0].phase == "apply" and doing[0].victim != "power" else None
+            following = next(rollbacks) if (doing[0].victim, doing[0].phase) == ("module", "apply") else None
             hit, also = subject.kill(doing[0], following)
             tally.count(doing[0], hit=hit)
             if following is not None and (also or hit):
