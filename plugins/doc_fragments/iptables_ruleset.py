@@ -20,8 +20,12 @@ options:
       - V(present) makes the live rules as declared.
       - V(absent) removes the ruleset's chains and jumps and gives back the policies that were found at first. Needs O(scope=chains).
         Its persisted files go too, and with the last persisted ruleset of the host the unit and the loader that the roles install.
+      - V(previous) goes back to the version that was persisted before the one in force, as the host itself has kept it, with its backend, scope and
+        families. It is rehearsed, guarded, confirmed and persisted as any other; what was in force until then is the version before it from then on,
+        so that a second run goes forward again. The closed fallback stays as it is. Without such a version, or with a damaged one, the module fails
+        and nothing changes.
     type: str
-    choices: [present, absent]
+    choices: [present, absent, previous]
     default: present
   tables:
     description:

@@ -10,6 +10,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.palisade.netfilter.plugins.module_utils._confirm_seconds import check_seconds
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import PalisadeError, UnprovedError
 from ansible_collections.palisade.netfilter.plugins.module_utils._host import Host
+from ansible_collections.palisade.netfilter.plugins.module_utils._host_files import HostFiles
 from ansible_collections.palisade.netfilter.plugins.module_utils._transaction import Commit, Prover, Request, run_ruleset
 
 #: A longer `content` is not repeated in the result.
@@ -24,7 +25,7 @@ def argument_spec() -> Dict[str, Any]:
     """The options, as the documentation fragment iptables_ruleset has them."""
     return {
         'name': {'type': 'str', 'default': 'palisade'},
-        'state': {'type': 'str', 'choices': ['present', 'absent'], 'default': 'present'},
+        'state': {'type': 'str', 'choices': ['present', 'absent', 'previous'], 'default': 'present'},
         'tables': {'type': 'dict'},
         'content': {'type': 'str'},
         'src': {'type': 'path'},
@@ -58,13 +59,20 @@ def run_module(make_host: Callable[[str, int], Host], make_prover: MakeProver, m
     echo = {key: value for key, value in options.items() if key not in ('tables', 'fallback', 'confirm_id') and len(str(value)) <= LONGEST_ECHO}
     invocation = {'module_args': echo}
     try:
-        request = Request(
-            name=options['name'], state=options['state'], scope=options['scope'], families=options['families'],
-            rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode, diff_mode=module._diff,
-            tables=options['tables'], content=options['content'], persist=options['persist'], fallback=options['fallback'])
         check_seconds(options['confirm_timeout'])
-        if options['state'] == 'present' and options['tables'] is None and options['content'] is None:
+        options = {**options, 'version': None}
+        if options['state'] == 'previous':
+            # Imported here: hardly any run needs it.
+            from ansible_collections.palisade.netfilter.plugins.module_utils._previous import options_of_previous
+
+            options = options_of_previous(options, HostFiles())
+        elif options['state'] == 'present' and options['tables'] is None and options['content'] is None:
             raise PalisadeError('state: present needs one of tables, content, src or profile')
+        request = Request(
+            name=options['name'], state='absent' if options['state'] == 'absent' else 'present', scope=options['scope'],
+            families=options['families'], rehearsal=options['rehearsal'], foreign=options['foreign'], check_mode=module.check_mode,
+            diff_mode=module._diff, tables=options['tables'], content=options['content'], persist=options['persist'],
+            fallback=options['fallback'], version=options['version'])
         host = make_host(options['backend'], options['lock_timeout'])
         result = run_ruleset(request, host, make_prover(host, options), make_commit(host, options))
     except UnprovedError as error:

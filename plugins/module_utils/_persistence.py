@@ -111,6 +111,12 @@ class Persistence:
             sections[family] = section_of(self.ownership.scope, tables, goals)
         return sections
 
+    def kept_closed(self) -> Optional[Mapping[str, Section]]:
+        """The closed fallback as it is persisted; None where it cannot be read. It has no version before: whoever may come in at the worst is as the
+        latest declaration has it."""
+        old = self._read('closed')[0]
+        return old.sections if old else None
+
     # One file after the other
 
     def _path(self, kind: str) -> str:

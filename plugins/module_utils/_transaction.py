@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from functools import partial
 from itertools import count
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, NamedTuple, Optional, Protocol, Sequence
 
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import (
     Declared,
@@ -45,6 +45,9 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._plan import (
 from ansible_collections.palisade.netfilter.plugins.module_utils._rehearsal import with_addresses, words
 from ansible_collections.palisade.netfilter.plugins.module_utils._save import BUILTIN_CHAINS, Table, Tables
 
+if TYPE_CHECKING:
+    from ansible_collections.palisade.netfilter.plugins.module_utils._previous import Version
+
 #: Operations returned; the rest is counted.
 LONGEST_PLAN = 200
 
@@ -54,7 +57,8 @@ _TRACKING = re.compile(
 
 
 class Request(NamedTuple):
-    """What was asked for, as the module's options name it. `tables` or `content` is None, or both with state absent."""
+    """What was asked for, as the module's options name it. `tables` or `content` is None, or both with state absent. With a `version`, which the
+    host itself has kept, both are None too."""
 
     name: str
     state: str
@@ -68,6 +72,7 @@ class Request(NamedTuple):
     content: Optional[str] = None
     persist: bool = False
     fallback: Optional[Mapping[str, Any]] = None
+    version: Optional[Version] = None
 
 
 class Work(NamedTuple):
@@ -130,7 +135,7 @@ class _Run:
         self.warnings: List[str] = []
         self.normaliser = Normaliser(
             host, self.ownership, mode=request.rehearsal, check_mode=request.check_mode,
-            option='content' if request.content is not None else 'tables')
+            option='previous' if request.version is not None else 'content' if request.content is not None else 'tables')
 
     def carry_out(self) -> Dict[str, Any]:
         if self.request.state == 'absent' and self.request.scope == 'tables':
@@ -207,6 +212,11 @@ class _Run:
     def _read(self, families: Sequence[str]) -> Reader:
         if self.request.state == 'absent':
             return Reader(families, {}, 'state')
+        if self.request.version is not None:
+            # Imported here: hardly any run needs it.
+            from ansible_collections.palisade.netfilter.plugins.module_utils._previous import declare_version
+
+            return declare_version(self.request.version, families)
         written = self.request.content if self.request.content is not None else repr(self.request.tables)
         sets = self.host.set_families() if len(families) > 1 and '-set' in written else {}
         if self.request.content is not None:
@@ -297,7 +307,11 @@ class _Run:
             persistence.unwanted(declared, goals)
             return FilePlan()
         live = {work.family: work.live for work in works}
-        closed = persistence.closed_sections(request.fallback, declared, request.rehearsal, request.check_mode, live)
+        closed = persistence.kept_closed() if request.version is not None else None
+        if closed is None:
+            closed = persistence.closed_sections(request.fallback, declared, request.rehearsal, request.check_mode, live)
+        if request.version is not None and self.host.rule_file(request.name, 'previous')[0] != request.version.text:
+            raise PalisadeError('another run has persisted a version meanwhile. Nothing has changed')
         return persistence.present(declared, goals, live, closed)
 
     def _opened(self, files: FilePlan) -> FilePlan:

@@ -101,6 +101,10 @@ EXAMPLES = r"""
         - {in_interface: eth0, source: 203.0.113.7, port: 7001}
         - {in_interface: eth0, source: 203.0.113.7, port: 22, verdict: accept}
 
+- name: Back to what was persisted before
+  palisade.netfilter.iptables_ruleset:
+    state: previous
+
 - name: As if we had never been there
   palisade.netfilter.iptables_ruleset:
     state: absent

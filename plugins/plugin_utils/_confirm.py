@@ -154,7 +154,8 @@ _STATES = {
     'half': 'The host could not put back everything that it had before: %(detail)s',
     'kept': 'The change is live and stays: it was confirmed (from %(detail)s)',
     'unkept': 'The next run writes them',
-    'gone': 'It was restarted meanwhile, or the run did not get as far as a change: what was there before is in force',
+    'gone': 'It was restarted meanwhile, or the run did not get as far as a change: what was there before is in force, unless the power went in the '
+            'moment of the confirmation: then it may be the change, which is whole and persisted',
     'disarmed': 'The run had put back all there was before',
     'unreachable': 'The host could not be reached to say what became of it (%(detail)s). It puts back what it had before by itself, at the latest '
                    '%(seconds)d s after the change',

@@ -49,10 +49,10 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     test = commands.add_parser("test", help="run the groups of tests named, or all", prog="scripts/test")
     test.add_argument("groups", nargs="*", metavar="GROUP", choices=[[], *groups.GROUPS], help=", ".join(groups.GROUPS))
-    show = commands.add_parser("demo", help="show the main job on a throwaway host, or check your own hosts", prog="scripts/demo",
-                               description="Show the main job on a throwaway host in this machine's namespaces. With an inventory: show what "
-                                           "playbooks/site.yml would change on its hosts (--check --diff), and change nothing.")
-    show.add_argument("inventory", nargs="?", help="check the hosts of this inventory, and change nothing")
+    show = commands.add_parser("demo", help="show the main job on a throwaway host, or do it on your own", prog="scripts/demo",
+                               description="Show the main job on a throwaway host in this machine's namespaces. With an inventory: apply "
+                                           "playbooks/site.yml to its hosts, with --diff.")
+    show.add_argument("inventory", nargs="?", help="apply the playbook site to the hosts of this inventory; with --check, change nothing")
     show.add_argument("options", nargs=argparse.REMAINDER, metavar="OPTION", help="for ansible-playbook, such as --limit HOST or -K")
     image = commands.add_parser("image", help="build the images of the test machines")
     image.add_argument("suites", nargs="*", default=groups.SUITES, metavar="SUITE", help=f"a Debian release (default: {', '.join(groups.SUITES)})")

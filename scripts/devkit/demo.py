@@ -1,7 +1,7 @@
 # Copyright (c) 2026, palisade.netfilter contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``scripts/demo``: the main job on a throwaway host, step by step, with every expectation checked; or a check of real hosts."""
+"""``scripts/demo``: the main job on a throwaway host, step by step, with every expectation checked; or an apply to real hosts."""
 
 from __future__ import annotations
 
@@ -46,6 +46,18 @@ STRICT = {
 }
 """For real hosts: an inventory that cannot be read is an error and not a success about nothing."""
 
+CHECKING = f"Check only: what {PLAYBOOK} would change on the hosts of the groups {', '.join(GROUPS)}. Nothing is changed."
+APPLYING = f"""\
+This APPLIES {PLAYBOOK} to the hosts of the groups {', '.join(GROUPS)}: modules, rules, loader and sysctls. Of each group one host goes first, and a
+failure ends the run. A change that no new connection confirms is taken back by the host itself, within a minute. To see first what would
+change: add --check."""
+CHECK = re.compile(r"--chec?k?|-[bCDKkv]*C[bCDKkv]*")
+"""As ansible-playbook takes it: shortened, or in one word with other options that have no value."""
+CHECKED = "Nothing has been changed. The same without --check applies it."
+APPLIED = """\
+Applied, and there after a reboot. To look: ansible-playbook playbooks/status.yml; to go back to the rules from before: playbooks/rollback.yml."""
+HOW_FAR = " A host that failed says which state it is in; hosts behind it were not touched."
+
 SERVER = {"IPv4": "192.0.2.10", "IPv6": "2001:db8::10"}
 CLIENT = {"IPv4": "192.0.2.20", "IPv6": "2001:db8::20"}
 PREFIX = {"IPv4": 24, "IPv6": 64}
@@ -88,10 +100,10 @@ done
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Show the job on a throwaway host, or check the hosts of an inventory."""
+    """Show the job on a throwaway host, or do it on the hosts of an inventory."""
     LOGS.mkdir(parents=True, exist_ok=True)
     if arguments:
-        return _check_inventory(arguments)
+        return _apply_to_inventory(arguments)
     begin = time.monotonic()
     say("palisade.netfilter: a server's packet filter, declared, on a throwaway host.\n"
         "It lives in namespaces of this machine, whose own firewall, /etc and /usr/local are not touched.")
@@ -106,24 +118,23 @@ def _ansible() -> Path:
         return venvs.ansible(log)
 
 
-def _check_inventory(arguments: Sequence[str]) -> int:
-    """Run the playbook against real hosts, in check mode and nothing else."""
+def _apply_to_inventory(arguments: Sequence[str]) -> int:
+    """Run the playbook against real hosts, in check mode if that is among the options."""
     with (LOGS / "demo.log").open("w") as log:
         venv = venvs.ansible(log)
-    options = ["-i", *arguments, "--check", "--diff"]
-    say(f"Check only: what {PLAYBOOK} would change on the hosts of the groups {', '.join(GROUPS)}. Nothing is changed.\n"
-        f"$ ansible-playbook {PLAYBOOK} {shlex.join(options)}")
+    options = ["-i", *arguments, "--diff"]
+    checking = any(CHECK.fullmatch(option) for option in arguments[1:])
+    say(CHECKING if checking else APPLYING)
+    say(f"$ ansible-playbook {PLAYBOOK} {shlex.join(options)}")
     argv = [str(venv / "bin" / "ansible-playbook"), str(ROOT / PLAYBOOK), *options]
     if not _has_hosts(argv):
-        say(f"The check ended before it began: the inventory cannot be read, or none of its groups {', '.join(GROUPS)} has a host in it.")
+        say(f"It ended before it began: the inventory cannot be read, or none of its groups {', '.join(GROUPS)} has a host in it.")
         return 1
     status = subprocess.run(argv, env={**os.environ, **STRICT}, check=False).returncode
     if status != 0:
-        say("The check ended with an error, see above. Nothing is changed by a check.")
+        say("It ended with an error, see above." + (" Nothing is changed by a check." if checking else HOW_FAR))
         return status
-    say("Nothing has been changed. An apply that takes itself back when it cuts you off does not exist yet, and the rules are there\n"
-        "after a reboot, too: try one host first, and keep a console at hand. To apply:\n"
-        f"  ansible-playbook {PLAYBOOK} -i {shlex.quote(arguments[0])} --diff --limit HOST")
+    say(CHECKED if checking else APPLIED)
     return 0
 
 

@@ -4,12 +4,13 @@
 """Random kills on virtual machines: while a ruleset changes from one generation to another, something is killed, or the power is cut. All
 tables of both families have to be of one generation then, what is persisted too, and the next boot has to load that. See docs/testing.md.
 
-A ruleset of its own, `kills`, lives beside whatever a machine has, and what is compared is all that its tables hold. Everything that is random is
+A ruleset of its own lives beside whatever a machine has, and what is compared is all that its tables hold. Everything that is random is
 drawn from the seed; at which instruction a process dies is up to the machine.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -21,7 +22,6 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple, Sequence
@@ -30,7 +30,9 @@ from . import vm
 from .killer import fits
 from .shell import ROOT, SetupError, environment
 
-NAME = "kills"
+NAME = "random"
+"""The ruleset's. At boot it comes behind the role's, by the alphabet, as it does where it is applied: the order of the jumps is compared, too."""
+
 UNIT = "palisade-firewall.service"
 LOADER = "/usr/local/sbin/palisade-firewall"
 FOLDER = "/var/lib/palisade-kills"
@@ -62,7 +64,7 @@ CELLS = tuple((victim, phase) for victim, phases in VICTIMS.items() for phase in
 AT_BOOT = tuple(cell for cell in CELLS if cell[1] == "boot")
 OTHERS = tuple(cell for cell in CELLS if cell[1] != "boot")
 FOLLOWING = (("restore", "rollback"), ("script", "rollback"))
-"""What may be killed after one of what applies was: the rollback that comes of it."""
+"""What may be killed after the module was that applied: the rollback that comes of it."""
 
 
 class Kill(NamedTuple):
@@ -91,6 +93,10 @@ class Tally:
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
+    @property
+    def hits(self) -> int:
+        return sum(self.kills.values())
+
     def count(self, kill: Kill, *, hit: bool) -> None:
         (self.kills if hit else self.misses)[kill.victim, kill.phase] += 1
 
@@ -101,7 +107,7 @@ class Tally:
         """Return it for people, as a table in Markdown."""
         lines = ["| killed | while | kills | misses |", "| --- | --- | --- | --- |"]
         lines += [f"| {victim} | {phase} | {self.kills[victim, phase]} | {self.misses[victim, phase]} |" for victim, phase in CELLS]
-        return "\n".join([*lines, f"| **all** | | **{self.kills.total()}** | {self.misses.total()} |"])
+        return "\n".join([*lines, f"| **all** | | **{self.hits}** | {sum(self.misses.values())} |"])
 
 
 def drawn(seed: str, cells: Sequence[tuple[str, str]]) -> Iterator[Kill]:
@@ -286,7 +292,7 @@ class Subject:
         self.story = "before the first kill"
         self._read = 0
 
-    @contextmanager
+    @contextlib.contextmanager
     def prepared(self) -> Iterator[Subject]:
         """Give it ready to be killed on, and leave the machine as it was: up, after a power cut."""
         try:
@@ -299,10 +305,10 @@ class Subject:
 
     def _prepare(self) -> None:
         """Make both generations, remember what they look like, the files that they leave, and how long each phase takes."""
-        self.machine.check(BACKUP)
+        self._do(BACKUP)
         self._put(Path(__file__).with_name("killer.py").read_text(), f"{FOLDER}/killer.py")
         self._put(WAITS_AT_BOOT, "/etc/systemd/system/palisade-kills.service")
-        self.machine.check("systemctl daemon-reload; systemctl enable -q palisade-kills.service")
+        self._do("systemctl daemon-reload; systemctl enable -q palisade-kills.service")
         (self.folder / "hosts").write_text(
             f"{self.machine.name} ansible_user={self.user} ansible_become={self.user != 'root'} ansible_python_interpreter=/usr/bin/python3 "
             f"ansible_pipelining=true ansible_control_path_dir={self.folder}/cp ansible_ssh_common_args='-F {self.machine.folder}/ssh_config'\n"
@@ -313,12 +319,12 @@ class Subject:
             if result not in ("proved", "none"):
                 raise KillError(f"{self.machine.name}: the change to {generation}, with nobody killed, is {result}")
             self.references[generation] = self.look().rules
-            self.machine.check(f"cp -a /etc/palisade/{NAME}.rules /etc/palisade/{NAME}.good {FOLDER}/{generation}/")
+            self._do(f"cp -a /etc/palisade/{NAME}.rules /etc/palisade/{NAME}.good {FOLDER}/{generation}/")
             self.live = generation
         self._persist("A")
-        self.machine.check(f"systemctl start {UNIT}")
+        self._do(f"systemctl start {UNIT}")
         with self._timed(True):
-            self.machine.check(f"{LOADER} reload")
+            self._do(f"{LOADER} reload")
         self.times["rollback"] = 1.5 * self.times["load"]
         self.say(f"{self.machine.name}: " + ", ".join(f"{name} {seconds:.2f} s" for name, seconds in sorted(self.times.items())))
         self._check(self.look())
@@ -336,7 +342,8 @@ class Subject:
             what, words = self._at_reload(kill, wanted)
         else:
             what, words, reported = self._at_change(kill, wanted, following)
-        self.story = f"{kill.phase} {kill.number}: {what} {kill.victim} {words}{', the controller too' if kill.alone and what == 'hit' else ''}"
+        died = ", the controller too" if what == "hit" and kill.alone and kill.phase != "reload" else ""
+        self.story = f"{kill.phase} {kill.number}: {what} {kill.victim} {words}{died}"
         if what == "power":
             self.machine.wait()
         found = self.look(settled=what != "power")
@@ -356,7 +363,7 @@ class Subject:
         before, what, words = self.live, "", ""
         if kill is not None:
             self._order(kill)
-            self.machine.check("sync")
+            self._do("sync")
         self._power_cut()
         if kill is not None:
             what, words = self._told(kill, 180)
@@ -387,18 +394,27 @@ class Subject:
         if what == "power":
             self._power_cut()
         if what == "power" or (kill.alone and what == "hit"):
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it may have come to its end by itself
+                os.killpg(process.pid, signal.SIGKILL)
         return what, words, self._changed(process)
 
     def recover(self) -> None:
         """Begin anew with generation A, whatever there is."""
         self._cut_and_boot()
         self._persist("A")
-        self.machine.check("sync")
+        self._do("sync")
         self._cut_and_boot()
         self._check(self.look())
 
     # The pieces
+
+    def _do(self, command: str) -> str:
+        """Run a command as root and return what it prints. On a busy machine a connection that is kept may be lost: then by another one."""
+        try:
+            return self.machine.check(command)
+        except (AssertionError, vm.NoAnswerError):
+            self.machine.hang_up()
+            return self.machine.check(command)
 
     def _change(self, generation: str, *, lockout: bool = False) -> subprocess.Popen[bytes]:
         """Begin to change to a generation, by Ansible."""
@@ -431,7 +447,7 @@ class Subject:
 
     def _persist(self, generation: str) -> None:
         """Have the files of a generation in their place, as a change of that generation has left them."""
-        self.machine.check(f"cp -a {FOLDER}/{generation}/{NAME}.* /etc/palisade/")
+        self._do(f"cp -a {FOLDER}/{generation}/{NAME}.* /etc/palisade/")
 
     def _order(self, *kills: Kill) -> None:
         self._put("".join(self._words(kill) for kill in kills), f"{FOLDER}/order")
@@ -445,7 +461,7 @@ class Subject:
 
     def _start_killer(self, *kills: Kill) -> None:
         self._order(*kills)
-        self.machine.check(f"python3 -ISE {FOLDER}/killer.py {FOLDER}/order behind >/dev/null 2>&1 </dev/null")
+        self._do(f"python3 -ISE {FOLDER}/killer.py {FOLDER}/order behind >/dev/null 2>&1 </dev/null")
 
     def _told(self, kill: Kill, seconds: float, goes_on: Callable[[], bool] = lambda: True) -> tuple[str, str]:
         """Wait for what the killer says on the console: hit, miss or power, and of whom. No more where nothing goes on, shortly after."""
@@ -468,7 +484,7 @@ class Subject:
         return self.machine.console().replace("\r", "")
 
     def _put(self, text: str, path: str) -> None:
-        self.machine.check(f"printf %s {shlex.quote(text)} >{path}")
+        self._do(f"printf %s {shlex.quote(text)} >{path}")
 
     def _cut_and_boot(self) -> None:
         self._power_cut()
@@ -495,7 +511,7 @@ class Subject:
         """Raise KillError unless all is of one generation, which then is `live`."""
         generations = [name for name, rules in self.references.items() if found.rules == rules]
         problems = [f"{name} is {text}" for name, text in found.files.items() if not text.startswith("whole 600")]
-        problems += [f"{name} is of both generations" for name, text in found.files.items() if text.endswith("AB")]
+        problems += [f"{name} is of both generations" for name, text in found.files.items() if text.count("generation") > 1]
         problems += [f"the unit is {found.unit}"] if found.unit != "active" else []
         problems += [f"left behind: {found.states}"] if found.states else []
         problems += self._differences(found) if not generations else []
@@ -513,19 +529,19 @@ class Subject:
             lines.append(f"{place}: {'either' if len(of) == 2 else of[0] if of else 'of none'}")
         return lines
 
-    @contextmanager
+    @contextlib.contextmanager
     def _timed(self, wanted: bool) -> Iterator[None]:
         """Note how long everything takes that happens meanwhile, where that is wanted."""
         if not wanted:
             yield
             return
         self._read = len(self._console())
-        self.machine.check(f"setsid python3 -ISE {FOLDER}/killer.py record {FOLDER}/record >/dev/null 2>&1 </dev/null & echo $! >{FOLDER}/recorder")
+        self._do(f"setsid python3 -ISE {FOLDER}/killer.py record {FOLDER}/record >/dev/null 2>&1 </dev/null & echo $! >{FOLDER}/recorder")
         end = time.monotonic() + 30
         while "record ready" not in self._console()[self._read :] and time.monotonic() < end:
             time.sleep(0.05)
         yield
-        self.times.update(_times(self.machine.check(f"kill $(cat {FOLDER}/recorder); cat {FOLDER}/record")))
+        self.times.update(_times(self._do(f"kill $(cat {FOLDER}/recorder); cat {FOLDER}/record")))
 
 
 def _times(record: str) -> dict[str, float]:
@@ -557,23 +573,23 @@ PROBLEMS = (KillError, vm.NoAnswerError, SetupError, AssertionError, subprocess.
 
 
 def campaign(subject: Subject, seed: str, count: int, *, seconds: float = float("inf")) -> Tally:
-    """Kill until `count` kills have hit, or so much time is over. What misses does not count.
+    """Kill until `count` kills have hit, or so much time is over and one has. What misses does not count.
 
     After each kill comes a power cut and a boot, which has a kill of its own. A machine that is not as it has to be is a failure, and begins anew.
     """
     tally, begin = Tally(), time.monotonic()
     kills, rollbacks, boots = (drawn(seed, cells) for cells in (OTHERS, FOLLOWING, AT_BOOT))
-    while tally.kills.total() < count and time.monotonic() - begin < seconds:
+    while tally.hits < count and (time.monotonic() - begin < seconds or not tally.hits):
         doing = [next(kills)]
         try:
-            following = next(rollbacks) if doing[0].phase == "apply" and doing[0].victim != "power" else None
+            following = next(rollbacks) if (doing[0].victim, doing[0].phase) == ("module", "apply") else None
             hit, also = subject.kill(doing[0], following)
             tally.count(doing[0], hit=hit)
             if following is not None and (also or hit):
                 tally.count(following, hit=also)
             if not hit or doing[0].victim == "power":  # that was a boot
                 continue
-            doing = [next(boots)] if tally.kills.total() < count else []
+            doing = [next(boots)] if tally.hits < count else []
             hit = subject.boot(doing[0] if doing else None)
             if doing:
                 tally.count(doing[0], hit=hit)

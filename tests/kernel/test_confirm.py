@@ -108,7 +108,7 @@ def test_the_controller_is_killed_right_after_the_change(host: Host, tmp_path: P
         with running(inside, tmp_path, family, {"backend": host.backend, **LOCKED_OUT, "confirm_timeout": 10, "persist": True}):
             assert until(is_live(host), 60)
             kill_all(tmp_path)
-        another = host.module(**FINE)
+        another = host.module(tables=FINE["tables"])
         assert another.failed and "palisade waits for its confirmation" in another.message, another.data
         assert until(lambda: state(host) == "undone", 20)
         assert (saved(host), files(host)) == before

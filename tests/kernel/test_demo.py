@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.palisade.netfilter.tests.kernel.support.host import Host
 
+#: What is told of an inventory does not depend on the backend.
+ONCE = pytest.mark.parametrize("backend", ["nft"])
 DEMO = str(Path(__file__).resolve().parents[2] / "scripts" / "demo")
 INVENTORY = """\
 servers:
@@ -77,23 +79,46 @@ def test_the_rules_outlive_a_reboot(output: str) -> None:
     assert reboot.count("same as persisted") >= 2
 
 
-def test_an_inventory_is_checked_and_nothing_changes(host: Host, tmp_path: Path) -> None:
+@ONCE
+def test_an_inventory_is_applied(host: Host, tmp_path: Path) -> None:
+    host.run("rm", "-rf", "/etc/palisade")
+    inventory = tmp_path / "inventory.yml"
+    # The machine's own modules, and sysctls that are not of a network namespace, are no business of a test.
+    inventory.write_text(INVENTORY.format(python=sys.executable, services="https: {}")
+                         + "      firewall_sysctl_state: unmanaged\n      firewall_modules_state: unmanaged\n")
+    done = host.run(DEMO, str(inventory), "-e", "ansible_remote_tmp=/run/ansible")
+    assert done.stdout.startswith("This APPLIES playbooks/site.yml to the hosts of the groups workstations, servers, routers")
+    assert "+-A palisade-INPUT -p tcp -m tcp --dport 443 " in done.stdout
+    assert "Applied, and there after a reboot." in done.stdout
+    assert "-A palisade-INPUT -p tcp -m tcp --dport 443 " in host.save()
+    assert host.run("ls", "/etc/palisade/palisade.rules", "/usr/local/sbin/palisade-firewall").returncode == 0
+    again = host.run(DEMO, str(inventory), "-e", "ansible_remote_tmp=/run/ansible")
+    assert re.search(r"^here +: .*changed=0 .*failed=0 ", again.stdout, re.MULTILINE)
+
+
+@ONCE
+@pytest.mark.parametrize("option", ["--check", "-vC"])
+def test_an_inventory_is_checked_and_nothing_changes(host: Host, tmp_path: Path, option: str) -> None:
     inventory = tmp_path / "inventory.yml"
     inventory.write_text(INVENTORY.format(python=sys.executable, services="https: {}"))
     before = host.snapshot()
-    done = host.run(DEMO, str(inventory))
+    done = host.run(DEMO, str(inventory), option)
+    assert done.stdout.startswith("Check only: what playbooks/site.yml would change")
     assert "+-A palisade-INPUT -p tcp -m tcp --dport 443 " in done.stdout
     assert "Nothing has been changed." in done.stdout
     assert host.snapshot() == before
 
 
+@ONCE
 def test_a_bad_inventory_fails_it(host: Host, tmp_path: Path) -> None:
     inventory = tmp_path / "inventory.yml"
     inventory.write_text(INVENTORY.format(python=sys.executable, services="htps: {}"))
+    before = host.snapshot()
     done = host.run(DEMO, str(inventory), check=False)
     assert done.returncode != 0
     assert "firewall_services.htps" in done.stdout + done.stderr
-    assert "Nothing has been changed." not in done.stdout
+    assert "It ended with an error, see above." in done.stdout and "Applied" not in done.stdout
+    assert host.snapshot() == before
 
 
 GROUPS = """\
@@ -111,11 +136,12 @@ routers:
 """
 
 
+@ONCE
 def test_each_group_is_checked_with_its_profile(host: Host, tmp_path: Path) -> None:
     inventory = tmp_path / "inventory.yml"
     inventory.write_text(GROUPS.format(python=sys.executable, outbound="policy: drop"))
     before = host.snapshot()
-    done = host.run(DEMO, str(inventory))
+    done = host.run(DEMO, str(inventory), "--check")
     plays = done.stdout.split("PLAY [")
     assert [play.partition("]")[0] for play in plays[1:]] == ["Workstations", "Servers", "Routers"]
     assert "+-P OUTPUT DROP" in plays[1] and "--dport 22 " not in plays[1]
@@ -125,15 +151,17 @@ def test_each_group_is_checked_with_its_profile(host: Host, tmp_path: Path) -> N
     assert host.snapshot() == before
 
 
+@ONCE
 def test_a_failure_in_one_group_ends_the_run(host: Host, tmp_path: Path) -> None:
     inventory = tmp_path / "inventory.yml"
     inventory.write_text(GROUPS.format(python=sys.executable, outbound="services: {dsn: {}}"))
-    done = host.run(DEMO, str(inventory), check=False)
+    done = host.run(DEMO, str(inventory), "--check", check=False)
     assert done.returncode != 0
     assert "firewall_outbound.services.dsn: 'dsn' is no well-known service" in done.stdout + done.stderr
     assert "PLAY [Routers]" not in done.stdout
 
 
+@ONCE
 @pytest.mark.parametrize("text", [None, "all:\n  hosts:\n    here:\n"], ids=["no such file", "no servers in it"])
 def test_an_inventory_without_servers_is_an_error(host: Host, tmp_path: Path, text: str | None) -> None:
     inventory = tmp_path / "inventory.yml"
@@ -141,4 +169,5 @@ def test_an_inventory_without_servers_is_an_error(host: Host, tmp_path: Path, te
         inventory.write_text(text)
     done = host.run(DEMO, str(inventory), check=False)
     assert done.returncode != 0
-    assert "Nothing has been changed." not in done.stdout
+    assert "It ended before it began" in done.stdout
+    assert "Nothing has been changed." not in done.stdout and "Applied" not in done.stdout

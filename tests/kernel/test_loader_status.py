@@ -211,11 +211,11 @@ def test_a_call_that_makes_no_sense_shows_the_usage(ready: Host, words: str) -> 
     before = ready.snapshot()
     done = loader(ready, *words.split())
     assert done.returncode == 2
-    assert done.stderr.startswith("usage: palisade-firewall boot|reload|status|flush [NAME]\n")
+    assert done.stderr.startswith("usage: palisade-firewall boot|reload|status|flush|preview [NAME]\n")
     assert ready.snapshot() == before
 
 
-@pytest.mark.parametrize("command", ["boot", "reload", "status", "flush"])
+@pytest.mark.parametrize("command", ["boot", "reload", "status", "flush", "preview"])
 def test_nobody_but_root(ready: Host, command: str) -> None:
     done = ready.run("setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", LOADER, command, check=False)
     assert done.returncode not in (0, 1, 2, 3)
@@ -226,9 +226,14 @@ def test_a_flush_takes_ours_out_and_gives_policies_back(ready: Host) -> None:
     ready.restore("*filter\n:f2b - [0:0]\n-I INPUT 1 -j f2b\nCOMMIT\n", "--noflush")
     put(ready, "rules", persisted({**SECTIONS, "ipv6": SECTIONS["ipv6"].replace("last DROP", "last ACCEPT")}, backend=ready.backend))
     files = ready.run("sh", "-c", f"ls -l --time-style=full-iso {ETC}; cat {ETC}/*").stdout
+    before = ready.snapshot()
+    foreseen = loader(ready, "preview")
+    assert (foreseen.returncode, foreseen.stderr, ready.snapshot()) == (0, "", before)
+    assert foreseen.stdout.startswith("# palisade, ipv4\n*filter\n:INPUT ACCEPT [0:0]\n") and foreseen.stdout.count("-X palisade-web\n") == 2
     done = loader(ready, "flush")
     assert done.returncode == 0
     assert "the host is OPEN" in done.stderr
+    assert loader(ready, "preview").stdout == ""
     assert "palisade-firewall boot palisade" in done.stderr
     assert rules(ready.save()) == ["-A INPUT -j f2b"]
     assert "palisade" not in "".join(ready.save(family) for family in FAMILIES)

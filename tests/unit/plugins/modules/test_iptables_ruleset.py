@@ -138,7 +138,7 @@ def test_every_example_is_valid(example: Dict[str, Any]) -> None:
     elif options['content'] is not None:
         assert declare_content(options['content'], options['families'], {}).warnings == []
     else:
-        assert options['src'] or options['profile'] or options['state'] == 'absent'
+        assert options['src'] or options['profile'] or options['state'] in ('absent', 'previous')
 
 
 def test_everything_returned_is_documented_and_the_other_way_round(run: Any) -> None:
@@ -231,7 +231,7 @@ def test_the_smaller_module_is_the_same_without_proofs(run: Any, prover: FakePro
     ({'tables': TABLES, 'profile': 'server'}, 'parameters are mutually exclusive: tables|content|src|profile'),
     ({'tables': TABLES, 'policy': {}}, "missing parameter(s) required by 'policy': profile"),
     ({'profile': 'wizard'}, 'value of profile must be one of: nat_router, server, workstation, got: wizard'),
-    ({'tables': TABLES, 'state': 'gone'}, 'value of state must be one of: present, absent, got: gone'),
+    ({'tables': TABLES, 'state': 'gone'}, 'value of state must be one of: present, absent, previous, got: gone'),
     ({'tables': TABLES, 'families': ['ipv5']}, 'value of families must be one or more of: ipv4, ipv6. Got no match for: ipv5'),
     ({'tables': TABLES, 'scope': 'all'}, 'value of scope must be one of: chains, tables, got: all'),
     ({'tables': TABLES, 'lock_timeout': 'long'}, "argument 'lock_timeout' is of type str and we were unable to convert to int"),
