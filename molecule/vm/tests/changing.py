@@ -161,7 +161,7 @@ class Rollback(NamedTuple):
 
 
 def rollback(machine: vm.Machine, seconds: int, name: str = "palisade", kept_out: str = "locked out: ") -> Rollback:
-    """Return what the machine has to say of the last change of this name, which was not confirmed; kept_out: what it logs packets with."""
+    """Return what the machine has to say of the last change of this name, which was not confirmed. kept_out: the kernel's words of a packet."""
     folder = f"/run/palisade/{name}.commit"
     token, deadline = machine.check(f"journalctl --sync; cat {folder}/token; echo; cat {folder}/deadline").split()
     unit = f"palisade-rollback-{name}-{token}"

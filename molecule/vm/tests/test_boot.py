@@ -63,6 +63,8 @@ def test_one_came_after_the_other(rebooted: vm.Machine) -> None:
     orders = (
         ("systemd-modules-load.service", UNIT, "systemd-sysctl.service", "systemd-networkd.service"),
         (UNIT, "network-pre.target", "systemd-networkd.service"),
+        # Before anything listens, be it a socket of systemd's from early on.
+        (UNIT, "sysinit.target", "early.socket", "sockets.target", "ssh.service"),
     )
     for units in orders:
         shown = rebooted.check(f"systemctl show --property=ActiveEnterTimestampMonotonic --value {' '.join(units)}")

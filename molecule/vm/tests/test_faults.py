@@ -40,8 +40,8 @@ TROUBLES = {
     # Not even Ansible can unpack the module there; what came of it is asked of the machine.
     "/ is full": (FILL_THE_DISK, "rm /filler", "No usable temporary directory found"),
     "/etc is full": ("""
-        mount -t tmpfs -o size=256k,mode=0700 none /mnt; cp -a /etc/palisade/. /mnt/; mount --move /mnt /etc/palisade
-        dd if=/dev/zero bs=4k >/etc/palisade/filler 2>/dev/null || :""", "umount /etc/palisade", FULL),
+        set -e; mount -t tmpfs -o size=256k,mode=0700 none /mnt; cp -a /etc/palisade/. /mnt/; mount --bind /mnt /etc/palisade
+        dd if=/dev/zero bs=4k >/mnt/filler 2>/dev/null || :""", "umount /etc/palisade /mnt", FULL),
     "/run is full": (FILL_RUN, "rm /run/filler", FULL),
     "/etc is read-only": ("mount --bind /etc /etc; mount -o remount,bind,ro /etc", "umount /etc", READ_ONLY),
     "/ is read-only": ("sync; echo u >/proc/sysrq-trigger; until ! touch /probe 2>/dev/null; do sleep 0.1; done",

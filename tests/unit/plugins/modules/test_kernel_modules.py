@@ -84,6 +84,9 @@ def test_options_are_those_of_iptables_ruleset(option: str) -> None:
 
     assert iptables_ruleset.DOCUMENTATION
     ours, theirs = kernel_modules.argument_spec()[option], argument_spec()[option]
+    if option == 'state':
+        # Modules have no version that one could go back to.
+        theirs = {**theirs, 'choices': [choice for choice in theirs['choices'] if choice != 'previous']}
     assert option == 'tables' or ours == theirs
 
 
