@@ -68,8 +68,7 @@ class ConfirmHost(BaseHost):
             '--on-active=%d' % seconds, '--timer-property=AccuracySec=100ms', '--property=Restart=on-failure', '--property=RestartSec=1',
             '/bin/sh', script, 'watch', token]).status == 0
 
-    @staticmethod
-    def start_waiting(armed: Armed, seconds: int, texts: Optional[Mapping[str, str]] = None) -> None:
+    def start_waiting(self, armed: Armed, seconds: int, texts: Optional[Mapping[str, str]] = None) -> None:
         """The change is live: its time begins now. `texts` are files that the rollback reads of it."""
         with in_words('the rollback cannot be told of the change'):
             for file, text in (texts or {}).items():

@@ -465,15 +465,15 @@ class Subject:
 
     def _told(self, kill: Kill, seconds: float, goes_on: Callable[[], bool] = lambda: True) -> tuple[str, str]:
         """Wait for what the killer says on the console: hit, miss or power, and of whom. No more where nothing goes on, shortly after."""
-        end = time.monotonic() + seconds
+        end, ending = time.monotonic() + seconds, False
         while True:
             found = re.search(rf"^{re.escape(self._label(kill))} (hit|miss|power) ?(.*)$", self._console()[self._read :], re.MULTILINE)
             if found:
                 return found[1], found[2].strip()
             if time.monotonic() > end:
                 return "miss", "nothing was said of it"
-            if not goes_on():
-                end, goes_on = min(end, time.monotonic() + 2), lambda: True
+            if not ending and not goes_on():
+                end, ending = min(end, time.monotonic() + 2), True
             time.sleep(0.01)
 
     @staticmethod

@@ -39,7 +39,7 @@ class Host(MemorySysctl):
         self.armed, self.texts = (name, token, seconds), dict(texts)
         return Armed('/run/x', '/bin/sh /run/x/commit')
 
-    def start_waiting(self, armed: Armed, seconds: int, texts: Any = None) -> None:  # type: ignore[override]
+    def start_waiting(self, armed: Armed, seconds: int, texts: Any = None) -> None:
         self.log.append('wait %d' % seconds)
         self.texts.update(texts)
 
