@@ -153,7 +153,7 @@ _STATES = {
     'undone': 'The host has put back what it had before',
     'half': 'The host could not put back everything that it had before: %(detail)s',
     'kept': 'The change is live and stays: it was confirmed (from %(detail)s)',
-    'unkept': 'The next run writes them',
+    'unkept': 'The host tries again when the time is over, the next run and `palisade-firewall reload` do so at once',
     'gone': 'It was restarted meanwhile, or the run did not get as far as a change: what was there before is in force, unless the power went in the '
             'moment of the confirmation: then it may be the change, which is whole and persisted',
     'disarmed': 'The run had put back all there was before',

@@ -129,6 +129,24 @@ def test_a_damaged_file_and_why_the_last_load_failed(ready: Host) -> None:
 NEW = {"filter": {"INPUT": {"policy": "DROP", "rules": ["-p tcp --dport 22 -j ACCEPT"]}}}
 
 
+def test_a_reload_writes_the_files_of_a_confirmed_change_before_it_loads_them(ready: Host) -> None:
+    """As they wait where the confirmation could not write them, or was killed ahead of that."""
+    assert start(ready, 600, tables=NEW, persist=True).data["confirm"]["state"] == "pending"
+    ready.run("mv", f"{FOLDER}/armed", f"{FOLDER}/confirmed")
+    changed = live(ready)
+    assert "is confirmed, and its files are not all in their places" in status(ready, 1)
+    ready.run("mount", "--bind", ETC, ETC)
+    ready.run("mount", "-o", "remount,bind,ro", ETC)
+    refused = loader(ready, "reload")
+    assert refused.returncode == 1
+    assert "not reloaded: a change is live and was confirmed, and its files could not be written: mv: " in refused.stderr
+    assert (state(ready), live(ready)) == ("confirmed", changed)
+    ready.run("umount", ETC)
+    assert loader(ready, "reload").returncode == 0
+    assert (state(ready), live(ready)) == ("kept", changed)
+    status(ready, 0)
+
+
 def test_a_change_that_waits_is_shown_with_the_way_to_take_it_back(ready: Host) -> None:
     before = live(ready)
     assert start(ready, 600, tables=NEW, persist=True).data["confirm"]["state"] == "pending"

@@ -80,17 +80,22 @@ def change_and_be_refused(machine: vm.Machine, what: str) -> None:
 
 @ON_TRIXIE
 def test_files_that_cannot_take_their_places_are_told_of_and_written_later(machine: vm.Machine) -> None:
-    """/etc becomes read-only between the change and its confirmation. What is live is good; so is what the next boot loads, which is the old set."""
+    """/etc becomes read-only between the change and its confirmation. What is live is good; so is what the next boot would load, the old set."""
+    machine.check("cp -a /etc/palisade /root/palisade")
     before = kept(machine)
     with running(machine, good()) as run:
         wait_for(machine, run)
         with trouble(machine, "mount --bind /etc /etc; mount -o remount,bind,ro /etc", "umount /etc"):
             result = run.result()
+            now = kept(machine)
     assert result["failed"], result
     assert "The change is live and confirmed, but its files could not be written" in result["msg"], result["msg"]
     assert "Read-only file system" in result["msg"], result["msg"]
-    now = kept(machine)
     assert now.files == before.files
     assert now.rules != before.rules
     machine.check("palisade-firewall reload")
+    later = kept(machine)
+    assert later.rules == now.rules
+    assert later.files != before.files
+    machine.check("palisade-firewall status; rm -r /etc/palisade; mv /root/palisade /etc/palisade; palisade-firewall reload")
     assert kept(machine) == before
