@@ -22,6 +22,7 @@ from .support.save_text import without_empty_tables
 from .test_guard import CLOSED, DISCOVERY, ESTABLISHED, FINE, SSH, ask, tables
 from .test_over_ssh import ADDRESSES, BY_SUDO, INVENTORY, SSHD, prepare, role, ssh_client
 
+RULESET = "palisade.netfilter.iptables_ruleset"
 SECONDS = 5
 OLD = tables([ESTABLISHED, SSH, DISCOVERY, "-p tcp --dport 80 -j ACCEPT"])
 #: Not even the connection that Ansible has goes on.
@@ -206,36 +207,62 @@ def test_many_hosts_each_by_itself(new_host: Callable[[], Host], backend: str, t
     """Two are fine and one would be locked out; that one alone fails, in a block whose rescue knows why. Side by side, or two and then one."""
     several: dict[str, dict[str, object]] = {"nft": {"strategy": "free"}, "legacy": {"serial": 2}}
     hosts = [new_host() for _number in range(3)]
-    relay = tmp_path / "relay.py"
-    relay.write_text(RELAY)
-    lines = []
-    with ExitStack() as stack:
-        for number, host in enumerate(hosts):
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            inside = stack.enter_context(ssh_client(host, folder))
-            way = f"{' '.join(inside)} {sys.executable} {relay} %h %p"
-            line = INVENTORY.format(address=ADDRESSES["ipv4"][0], directory=folder, python=sys.executable).strip()
-            lines.append(f"host{number}{line[4:]} ansible_ssh_extra_args='-o ProxyCommand=\"{way}\"' ansible_control_path={folder}/mux")
-        (tmp_path / "inventory").write_text("\n".join(lines))
-        options = {"backend": backend, "tables": "{{ locked if inventory_hostname == 'host1' else fine }}", "allow_lockout": True,
-                   "confirm_timeout": "{{ 5 if inventory_hostname == 'host1' else 60 }}"}
-        tasks = [
-            {"block": [{"palisade.netfilter.iptables_ruleset": options, "register": "said"}],
-             "rescue": [{"ansible.builtin.debug": {"msg": "rescued {{ inventory_hostname }}: {{ said.confirm.state }}"}}]},
-            {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} is {{ said.confirm.state }}"}},
-        ]
-        variables = {"fine": FINE["tables"], "locked": CLOSED["tables"]}
-        play = {"hosts": "all", "gather_facts": False, "tasks": tasks, "vars": variables, **several[backend]}
-        (tmp_path / "play.yml").write_text(json.dumps([play]))
-        command, environment = prepare([], tmp_path / "0", "ipv4", [])
-        command[command.index("-i") + 1:] = [str(tmp_path / "inventory"), str(tmp_path / "play.yml")]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        live = [host.save() for host in hosts]
+    options = {"backend": backend, "tables": "{{ locked if inventory_hostname == 'host1' else fine }}", "allow_lockout": True,
+               "confirm_timeout": "{{ 5 if inventory_hostname == 'host1' else 60 }}"}
+    tasks = [
+        {"block": [{RULESET: options, "register": "said"}],
+         "rescue": [{"ansible.builtin.debug": {"msg": "rescued {{ inventory_hostname }}: {{ said.confirm.state }}"}}]},
+        {"ansible.builtin.debug": {"msg": "{{ inventory_hostname }} is {{ said.confirm.state }}"}},
+    ]
+    variables = {"fine": FINE["tables"], "locked": CLOSED["tables"]}
+    done = play_on(hosts, tmp_path, {"tasks": tasks, "vars": variables, **several[backend]})
+    live = [host.save() for host in hosts]
     assert done.returncode == 0, done.stdout + done.stderr
     for words in ("host0 is proved", "host1 is rolled_back", "host2 is proved", "rescued host1: rolled_back"):
         assert words in done.stdout, done.stdout
     assert [":INPUT DROP" in text for text in live] == [True, False, True]
+
+
+def test_fifty_good_changes_in_a_row_and_none_is_taken_back(new_host: Callable[[], Host], backend: str, tmp_path: Path) -> None:
+    """Of two hosts, each at its own pace, on a machine that has a process to run for each of its processors all the while. A few by the other backend."""
+    number = {"nft": 25, "legacy": 3}[backend]
+    hosts = [new_host(), new_host()]
+    rules = [ESTABLISHED, SSH, DISCOVERY, "-p tcp --dport {{ 8000 + item }} -j ACCEPT"]
+    change: dict[str, object] = {
+        RULESET: {"backend": backend, "tables": tables(rules)["tables"]}, "register": "said", "loop": list(range(number)),
+        "failed_when": "said is failed or not said.changed or said.confirm.state != 'proved'",
+    }
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _each in range(os.cpu_count() or 1)]
+    try:
+        done = play_on(hosts, tmp_path, {"tasks": [change], "strategy": "free"}, seconds=900)
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert done.stdout.count("changed: [host") == 2 * number
+    assert [f"--dport {7999 + number} -j ACCEPT" in host.save() for host in hosts] == [True, True]
+
+
+def play_on(hosts: Sequence[Host], folder: Path, play: dict[str, object], seconds: int = 120) -> subprocess.CompletedProcess[str]:
+    """Run a play against several hosts over ssh, from a controller of which none of them is the network's other end."""
+    relay = folder / "relay.py"
+    relay.write_text(RELAY)
+    lines = []
+    with ExitStack() as stack:
+        for number, host in enumerate(hosts):
+            own = folder / str(number)
+            own.mkdir()
+            inside = stack.enter_context(ssh_client(host, own))
+            way = f"{' '.join(inside)} {sys.executable} {relay} %h %p"
+            line = INVENTORY.format(address=ADDRESSES["ipv4"][0], directory=own, python=sys.executable).strip()
+            lines.append(f"host{number}{line[4:]} ansible_ssh_extra_args='-o ProxyCommand=\"{way}\"' ansible_control_path={own}/mux")
+        (folder / "inventory").write_text("\n".join(lines))
+        (folder / "play.yml").write_text(json.dumps([{"hosts": "all", "gather_facts": False, **play}]))
+        command, environment = prepare([], folder / "0", "ipv4", [])
+        command[command.index("timeout") + 1] = str(seconds)
+        command[command.index("-i") + 1:] = [str(folder / "inventory"), str(folder / "play.yml")]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
 RELAY = """
