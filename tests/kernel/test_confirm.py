@@ -224,7 +224,7 @@ def test_many_hosts_each_by_itself(new_host: Callable[[], Host], backend: str, t
 
 
 def test_fifty_good_changes_in_a_row_and_none_is_taken_back(new_host: Callable[[], Host], backend: str, tmp_path: Path) -> None:
-    """Of two hosts, each at its own pace, on a machine that has a process to run for each of its processors all the while. A few by the other backend."""
+    """Of two hosts, each at its own pace, on a machine that has a process to run for each of its processors all the while."""
     number = {"nft": 25, "legacy": 3}[backend]
     hosts = [new_host(), new_host()]
     rules = [ESTABLISHED, SSH, DISCOVERY, "-p tcp --dport {{ 8000 + item }} -j ACCEPT"]
