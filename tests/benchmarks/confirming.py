@@ -26,7 +26,7 @@ OPTIONS = ("--cap-add=NET_ADMIN", "--cap-add=SYS_ADMIN", "--security-opt=seccomp
 INVENTORY = """\
 host ansible_host={address} ansible_user=root ansible_python_interpreter={python} ansible_ssh_pipelining=true
 """
-SSH = "-F none -i {folder}/key -o UserKnownHostsFile={folder}/known_hosts -o StrictHostKeyChecking=yes -o ControlPath={path}"
+SSH = "-F none -i {folder}/key -o UserKnownHostsFile={folder}/known_hosts -o StrictHostKeyChecking=yes"
 
 
 class Work(NamedTuple):
@@ -47,7 +47,7 @@ class Container:
     def task(self, module: str, arguments: Mapping[str, Any] | None = None, *, changed: bool | None = None) -> Seconds:
         """Run one module by `ansible` and return what it took. Raises TaskError unless it says `changed` as expected."""
         argv = [str(Path(sys.executable).with_name("ansible")), "host", "-i", str(self._folder / "inventory"), "-m", module]
-        argv += ["--ssh-common-args", SSH.format(folder=self._folder, path=self._folder / "mux") + " -o ControlMaster=auto -o ControlPersist=600"]
+        argv += ["--ssh-common-args", SSH.format(folder=self._folder)]
         seconds, done = self._timed([*argv, "-a", json.dumps(arguments)] if arguments else argv)
         said = done.stdout.partition(" | ")[2].partition(" =>")[0]
         if done.returncode != 0 or (changed is not None and said != ("CHANGED" if changed else "SUCCESS")):
@@ -62,7 +62,7 @@ class Container:
 
     def command(self) -> Seconds:
         """Make one new connection and have a shell do nothing over it."""
-        argv = ["ssh", *SSH.format(folder=self._folder, path="none").split(), f"root@{self._address}", "/bin/sh -c true"]
+        argv = ["ssh", *SSH.format(folder=self._folder).split(), "-o", "ControlPath=none", f"root@{self._address}", "/bin/sh -c true"]
         seconds, done = self._timed(argv)
         if done.returncode != 0:
             raise TaskError(f"ssh: {done.stderr}")
@@ -83,7 +83,8 @@ class Container:
     def _timed(self, argv: list[str]) -> tuple[Seconds, subprocess.CompletedProcess[str]]:
         environment = {
             "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_CONFIG": str(self._folder / "ansible.cfg"), "ANSIBLE_DEPRECATION_WARNINGS": "0",
-            "HOME": str(self._folder), "LC_ALL": "C.UTF-8", "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self._folder / "cp"), "HOME": str(self._folder), "LC_ALL": "C.UTF-8",
+            "PATH": "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
         }
         begin, processor = time.monotonic(), processor_seconds()
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, env=environment, check=False)
