@@ -446,8 +446,8 @@ class Subject:
         return str(result.get("confirm", {}).get("state") or result.get("msg"))
 
     def _persist(self, generation: str) -> None:
-        """Have the files of a generation in their place, as a change of that generation has left them."""
-        self._do(f"cp -a {FOLDER}/{generation}/{NAME}.* /etc/palisade/")
+        """Have the files of a generation in their place, as a change of that generation has left them: on the disk."""
+        self._do(f"cp -a {FOLDER}/{generation}/{NAME}.* /etc/palisade/ && sync")
 
     def _order(self, *kills: Kill) -> None:
         self._put("".join(self._words(kill) for kill in kills), f"{FOLDER}/order")
