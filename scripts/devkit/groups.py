@@ -23,9 +23,12 @@ COLLECTION = Path("ansible_collections", "palisade", "netfilter")
 SUITES = ("bullseye", "bookworm", "trixie")
 """Debian releases of the test machines: iptables 1.8.7, 1.8.9 and 1.8.11."""
 
+SHELLS_AND_AWKS = ["bash", "busybox", "mawk", "gawk", "original-awk"]
+"""What the scripts left on a host are run by, one after the other."""
+
 KERNEL_PACKAGES = [
     "openssh-server", "openssh-client", "iptables", "nftables", "ipset", "iproute2", "procps", "kmod", "util-linux", "dpkg-dev",
-    "nfacct", "nfct", "busybox", "systemd", "mawk", "gawk", "original-awk",
+    "nfacct", "nfct", "systemd", *SHELLS_AND_AWKS,
 ]
 NEEDS_ANSIBLE = ("controller", "plugins/action", "plugins/filter", "plugins/plugin_utils")
 """Folders of tests/unit about code that runs on the controller only, so not on the oldest Python of a target."""
@@ -197,7 +200,7 @@ def _bring_own_pip(bench: Bench) -> None:
 
 def unit(log: IO[str]) -> Outcome:
     """Pure code, on the controller's Python and on the oldest that a managed host may have."""
-    machine.install_packages(["netbase"], log)
+    machine.install_packages(["netbase", *SHELLS_AND_AWKS, "openssh-client"], log)
     bench = Bench(log)
     outcome = _pytest(bench, "unit", [bench.python], "tests/unit")
     old = machine.oldest_target_python()

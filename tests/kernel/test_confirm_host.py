@@ -277,8 +277,7 @@ def test_whole_tables_come_back_whole(old_host: Host) -> None:
 
 def test_what_the_kernel_refuses_by_now_is_said_and_the_other_tables_come_back(host: Host) -> None:
     """A set that an old rule names has gone meanwhile."""
-    if host.run("sh", "-c", "command -v ipset && ipset create office hash:ip", check=False).returncode:
-        pytest.skip("no ipset here")
+    host.run("ipset", "create", "office", "hash:ip")
     host.apply(tables={"filter": {"INPUT": ["-m set --match-set office src -j ACCEPT"]}, "mangle": {"FORWARD": ["-j RETURN"]}}, families=["ipv4"])
     start(host, tables={"filter": {"INPUT": ["-j DROP"]}, "mangle": {"FORWARD": ["-j DROP"]}}, families=["ipv4"])
     host.run("ipset", "destroy", "office")
