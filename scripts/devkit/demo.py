@@ -305,7 +305,7 @@ class _Story:
             say("\nNot as it should be:\n" + "\n".join(f"  {what}" for what in self.disappointments))
             return 1
         say(f"\nAll {self.expectations} expectations met, in {seconds:.0f} seconds. The throwaway host is gone.\n"
-            "Next, what would change on hosts of your own (changes nothing): ./scripts/demo INVENTORY")
+            "Next, what would change on hosts of your own (changes nothing): ./scripts/demo INVENTORY --check")
         return 0
 
 

@@ -47,6 +47,10 @@ def test_it_says_that_all_is_as_expected(output: str) -> None:
     assert "NOT SO" not in output
 
 
+def test_what_it_says_changes_nothing_on_hosts_of_your_own_is_a_check(output: str) -> None:
+    assert "(changes nothing): ./scripts/demo INVENTORY --check\n" in output
+
+
 def test_the_diff_comes_once_and_for_both_families(output: str) -> None:
     for family in ("ipv4", "ipv6"):
         assert output.count(f"--- {family} filter (live)") == 1
