@@ -181,7 +181,7 @@ def _kills(arguments: argparse.Namespace) -> int:
             machine.start()
             machine.wait()
             kills.furnish(machine)
-            with kills.Subject(machine, ansible, say).prepared() as subject:
+            with kills.Subject(machine, ansible, say).prepared(put_back=False) as subject:
                 return kills.campaign(subject, f"{arguments.seed} {machine.release}", share, seconds=60 * arguments.minutes)
         finally:
             machine.stop()

@@ -293,14 +293,15 @@ class Subject:
         self._read = 0
 
     @contextlib.contextmanager
-    def prepared(self) -> Iterator[Subject]:
-        """Give it ready to be killed on, and leave the machine as it was: up, after a power cut."""
+    def prepared(self, *, put_back: bool = True) -> Iterator[Subject]:
+        """Give it ready to be killed on. put_back: and leave the machine as it was, up, after a power cut; one without other rules boots closed."""
         try:
             self._prepare()
             yield self
         finally:
-            self.machine.run(PUT_BACK)
-            self._cut_and_boot()
+            if put_back:
+                self.machine.run(PUT_BACK)
+                self._cut_and_boot()
             shutil.rmtree(self.folder)
 
     def _prepare(self) -> None:
