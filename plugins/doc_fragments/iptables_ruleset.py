@@ -130,6 +130,7 @@ options:
       - When something changes and the run came in over ssh, that connection is proved as a new one on what the live state will be, with its whole
         handshake and for IPv6 with neighbour discovery. If one of its packets would not pass, the module fails, names it, the rule
         that decides and the way to allow it, and nothing has changed. With V(true), that is a warning.
+      - Nor is a change refused then because no new connection comes in before it (O(confirm_timeout)). That it has to be confirmed stays so.
     type: bool
     default: false
   verdict_diff:
@@ -140,26 +141,6 @@ options:
       - Where it cannot be told (no leave to make namespaces), the diff says so, and nothing fails.
     type: bool
     default: false
-  confirm_timeout:
-    description:
-      - How long a change of live rules waits for its confirmation, in seconds, from 5 to 3600; 0 for none.
-      - Before anything changes, the host is made to put back by itself what it had, this ruleset's chains, jumps and policies in all tables of both
-        families and nothing of others. Then the rules change, and a new connection is opened, without any multiplexer and seen by its
-        other source port to be new. Only that confirms the change. If it does not come, because the rules cut it off, the network is down
-        or the controller is gone, the host puts back what it had, and the task fails and says so.
-      - Files of O(persist) change only after the confirmation. A restart in between loads the rules persisted before.
-      - While one change waits, another one of the same host is refused.
-      - Where a new connection proves nothing (local, Docker and the like) or cannot log in by itself, C(confirm.state) is V(unproved) and a
-        message says why.
-      - Where ssh shares a connection of your own (C(ControlPath) in your configuration or arguments), a new one is tried before the change. If none
-        comes through, nothing changes, unless O(allow_lockout) is on.
-    type: int
-    default: 60
-  confirm_id:
-    description:
-      - The word by which a task's own action confirms its run. The action sets it, whatever a task says; do not use it.
-    type: str
-    default: ''
   lock_timeout:
     description:
       - How long to wait for another run on the host, and for the xtables lock, in seconds.

@@ -75,19 +75,28 @@ watch() {
   done
 }
 
-# The lock first: whoever is at the rules now, such as the run that armed this, shall be done with them.
+# The lock first: whoever is at the rules now, such as the run that armed this, shall be done with them; so shall what was started by one of our
+# own that was killed, and is then done again.
 undo() {
-  take_lock 30
-  [ "$(cat token)" = "$token" ] || return 0
-  # A run that took longer than its time has been done with the rules just now, and its time has begun anew.
-  [ "$how" != late ] || [ ! -e armed ] || [ "$(left)" -le 0 ] || return 0
-  mv armed undoing 2>/dev/null || [ -e undoing ] || return 0
-  (: >"../$name.applying") 2>/dev/null || :
-  if problem=$(sh ./undo 2>&1); then
+  lives=5
+  while
+    take_lock 30
+    [ "$(cat token)" = "$token" ] || return 0
+    # A run that took longer than its time has been done with the rules just now, and its time has begun anew.
+    [ "$how" != late ] || [ ! -e armed ] || [ "$(left)" -le 0 ] || return 0
+    mv armed undoing 2>/dev/null || [ -e undoing ] || return 0
+    (: >"../$name.applying") 2>/dev/null || :
+    problem=$(sh ./undo 2>&1)
+    ended=$?
+    lives=$((lives - 1))
+    [ $ended -gt 128 ] && [ $lives -gt 0 ]
+  do :; done
+  if [ $ended = 0 ]; then
     problem=good
     rm -f "../$name.applying"
     log warning 'not confirmed: what was there before is back'
   else
+    problem=${problem:-"undo ended with $ended"}
     log err "not confirmed, and putting back what was there before failed: $problem"
   fi
   sh ./discard

@@ -21,6 +21,7 @@ description:
     and what other programs keep in iptables does not move.
 extends_documentation_fragment:
   - palisade.netfilter.attributes
+  - palisade.netfilter.confirmation
   - palisade.netfilter.iptables_ruleset
 notes:
   - Host names in C(-s) and C(-d) are resolved once, on the managed host, when the rules are loaded.
@@ -31,8 +32,8 @@ notes:
   - Should an apply fail halfway, every table of both families is put back as it was. Should the module be killed halfway, each table
     is old or new, and the next run makes them one again and says so.
   - On the managed host the module needs Python's standard library, iptables and, for rules with sets, ipset.
-  - While a change waits for its confirmation the host needs C(awk) and C(sed), no Python. With systemd it waits in a transient timer, elsewhere in a
-    process of its own session; nothing of C(at) or C(cron) is needed.
+  - Where a change is not confirmed, this ruleset's chains, jumps and policies in all tables of both families are put back, and nothing of others.
+    Files of O(persist) change after the confirmation.
   - Proofs by packets need C(ip) of iproute2 there too. Rules with C(limit), C(recent) and the like begin empty in them.
   - Where there is nothing to prove, which is without O(expect) and over a connection that is no network (local, Docker and the like),
     M(palisade.netfilter.iptables_ruleset_unproved) runs in the place of this module. It has the same options and results and less to carry.

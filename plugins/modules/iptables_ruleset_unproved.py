@@ -16,6 +16,7 @@ description:
   - It is M(palisade.netfilter.iptables_ruleset) without the code for that. It proves no way back in, and refuses O(expect).
 extends_documentation_fragment:
   - palisade.netfilter.attributes
+  - palisade.netfilter.confirmation
   - palisade.netfilter.iptables_ruleset
 seealso:
   - module: palisade.netfilter.iptables_ruleset

@@ -24,6 +24,7 @@ description:
   - The table of the profiles, with the reason for each value, is in the collection's C(docs/kernel.md).
 extends_documentation_fragment:
   - palisade.netfilter.attributes
+  - palisade.netfilter.confirmation
 options:
   profile:
     description:
@@ -81,31 +82,11 @@ options:
         taken for a typing error and refused.
     type: str
     choices: [skip, fail]
-  confirm_timeout:
-    description:
-      - How long a change of the running kernel's settings waits for its confirmation, in seconds, from 5 to 3600; 0 for none.
-      - Before the first value is written, the host is made to put back by itself what it had, all that the writes move, the kernel's own consequences
-        included. Then the values are written, and a new connection is opened, without any multiplexer and seen by its
-        other source port to be new. Only that confirms the change. If it does not come, because a value cuts it off, the network is down
-        or the controller is gone, the host puts back what it had, and the task fails and says so.
-      - The file changes only after the confirmation. A change of the file alone needs none.
-      - While one change waits, another one of the same host is refused, also one of M(palisade.netfilter.iptables_ruleset).
-      - Where a new connection proves nothing (local, Docker and the like) or cannot log in by itself, C(confirm.state) is V(unproved) and a
-        message says why.
-      - Where ssh shares a connection of your own (C(ControlPath) in your configuration or arguments), a new one is tried before the change. If none
-        comes through, nothing changes.
-    type: int
-    default: 60
-  confirm_id:
-    description:
-      - The word by which a task's own action confirms its run. The action sets it, whatever a task says; do not use it.
-    type: str
-    default: ''
 notes:
   - In an ordinary container C(/proc/sys) cannot be written. That is no failure and no change. The keys are V(readonly), a warning lists them, and the
     file is written.
-  - While a change waits for its confirmation the host needs C(awk) and C(sed), no Python. With systemd it waits in a transient timer, elsewhere in a
-    process of its own session; nothing of C(at) or C(cron) is needed.
+  - With the values that are written, those are put back that the kernel has moved because of them, as forwarding moves other keys. The file
+    changes after the confirmation; a change of the file alone needs none.
   - When forwarding is switched, the kernel resets C(net.ipv4.conf.all.accept_redirects). So forwarding is written first.
   - C(systemd-networkd), NetworkManager and C(/etc/network/interfaces) may set keys of interfaces on their own. They are not looked into.
 seealso:

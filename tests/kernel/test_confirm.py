@@ -19,7 +19,7 @@ import pytest
 from .support.confirming import FOLDER, state, until
 from .support.host import FAMILIES, Host
 from .support.save_text import without_empty_tables
-from .test_guard import CLOSED, DISCOVERY, ESTABLISHED, FINE, SSH, ask, tables
+from .test_guard import CLOSED, DISCOVERY, ESTABLISHED, FINE, SSH, ask, refused, tables
 from .test_over_ssh import ADDRESSES, BY_SUDO, INVENTORY, SSHD, prepare, role, ssh_client
 
 RULESET = "palisade.netfilter.iptables_ruleset"
@@ -115,6 +115,21 @@ def test_the_controller_is_killed_right_after_the_change(host: Host, tmp_path: P
         assert (saved(host), files(host)) == before
         answer, = ask(host, inside, tmp_path, family, FINE)
     assert answer["confirm"]["state"] == "proved", answer
+
+
+def test_going_back_is_as_safe_as_going_forward(host: Host, tmp_path: Path, family: str) -> None:
+    """The version before would shut out Ansible: it is refused, then tried and taken back. One that does not is proved and persisted."""
+    host.apply(**CLOSED, persist=True)
+    before = apply_old(host)
+    back: dict[str, Any] = {"state": "previous"}
+    with ssh_client(host, tmp_path) as inside:
+        refusal, lockout = ask(host, inside, tmp_path, family, back, {**back, "allow_lockout": True, "confirm_timeout": SECONDS})
+        assert (saved(host), files(host)) == before
+        forward, home, same = ask(host, inside, tmp_path, family, {**FINE, "persist": True}, back, {**OLD, "persist": True})
+    refused(host, [refusal], ["would be dropped by the policy DROP of INPUT, table filter"])
+    assert (lockout["failed"], lockout["changed"], lockout["confirm"]["state"]) == (True, False, "rolled_back"), lockout
+    assert [(answer["changed"], answer["confirm"]["state"]) for answer in (forward, home)] == [(True, "proved")] * 2, home
+    assert (saved(host)[family] == before[0][family], same["changed"]) == (True, False)
 
 
 def test_the_connection_is_cut_while_it_waits(host: Host, tmp_path: Path, family: str) -> None:

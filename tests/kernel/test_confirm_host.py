@@ -132,6 +132,18 @@ def test_a_restore_that_dies_in_the_rollback_is_tried_again(old_host: Host, faul
     assert rules(old_host) == before
 
 
+def test_what_puts_everything_back_is_killed_and_done_again(old_host: Host) -> None:
+    """What it had started goes on, and is waited for."""
+    before = rules(old_host)
+    start(old_host, tables=NEW)
+    dies = '[ -e killed ] || { : > killed; (sleep 1; printf "%s\\n" "$text" | $restore; : > ended) & kill -9 $$; }'
+    old_host.run("sh", "-euc", f"sed -i 's/^ *\\[ -n \"$why\" \\] || refused=/{dies.replace('&', chr(92) + '&')}; &/' {FOLDER}/undo")
+    assert tell(old_host, "undo") == "undone good"
+    assert old_host.run("ls", f"{FOLDER}/killed", f"{FOLDER}/ended").returncode == 0
+    assert rules(old_host) == before
+    assert not old_host.run("ls", "/run/palisade/palisade.applying", check=False).stdout
+
+
 def test_who_was_to_watch_is_killed_in_the_rollback_and_somebody_else_goes_on(old_host: Host) -> None:
     """The state says that the rollback has begun, and nobody is at it."""
     before = rules(old_host)

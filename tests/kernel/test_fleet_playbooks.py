@@ -103,6 +103,15 @@ def test_flush_is_not_done_to_a_fleet_by_accident(twice: Host, run: Run) -> None
 
 
 @ONCE
+def test_a_name_is_data(twice: Host, run: Run) -> None:
+    before = live(twice)
+    for playbook in ("flush", "status"):
+        said = run(playbook, "-e", json.dumps({"firewall_name": "x; echo found it by a shell"}), changed=None).stdout
+        assert "usage: palisade-firewall" in said and '"found it' not in said, said
+    assert live(twice) == before
+
+
+@ONCE
 def test_flush_works_without_a_loader_on_the_host(host: Host, run: Run) -> None:
     host.run("rm", "-rf", ETC)
     host.apply(tables=NEW)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from .support.host import COMMANDS, FAMILIES, SHIMS, Host
-from .support.persisted import CLOSED, OWN_COMMANDS, SECTIONS, boot, install, last_load, live, loaded_alone, loader, persisted, put, without
+from .support.persisted import OWN_COMMANDS, SECTIONS, boot, install_sets, last_load, live, loaded_alone, loader, without
 from .support.save_text import policies, rules
 
 NewHost = Callable[[], Host]
@@ -24,9 +24,7 @@ printf 'filter\\nnat\\n' > /proc/net/ip_tables_names
 
 @pytest.fixture
 def ready(host: Host) -> Host:
-    install(host)
-    put(host, "rules", persisted(SECTIONS, backend=host.backend))
-    put(host, "closed", persisted(CLOSED, backend=host.backend))
+    install_sets(host)
     return host
 
 

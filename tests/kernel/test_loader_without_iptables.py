@@ -20,6 +20,7 @@ from .support.persisted import (
     SECTIONS,
     boot,
     install,
+    install_sets,
     last_load,
     live,
     loader,
@@ -39,9 +40,7 @@ ONCE = pytest.mark.parametrize("backend", ["nft"])
 
 @pytest.fixture
 def ready(host: Host) -> Host:
-    install(host)
-    put(host, "rules", persisted(SECTIONS, backend=host.backend))
-    put(host, "closed", persisted(CLOSED, backend=host.backend))
+    install_sets(host)
     return host
 
 

@@ -95,6 +95,13 @@ def put(host: Host, kind: str, text: str, *, name: str = "palisade") -> None:
     host.run("sh", "-euc", f"umask 077; cat > {ETC}/{name}.{kind}", text=text)
 
 
+def install_sets(host: Host) -> None:
+    """The loader, and what a boot then finds: rules, and a closed set."""
+    install(host)
+    put(host, "rules", persisted(SECTIONS, backend=host.backend))
+    put(host, "closed", persisted(CLOSED, backend=host.backend))
+
+
 def without(host: Host, *patterns: str) -> None:
     """Take commands away from a host."""
     host.run("sh", "-euc", OWN_COMMANDS + "".join(f"rm -f /usr/sbin/{pattern} {SHIMS}/{pattern}\n" for pattern in patterns))

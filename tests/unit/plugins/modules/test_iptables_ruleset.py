@@ -13,6 +13,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.palisade.netfilter.plugins.doc_fragments.attributes import ModuleDocFragment
+from ansible_collections.palisade.netfilter.plugins.doc_fragments.confirmation import ModuleDocFragment as Confirmation
 from ansible_collections.palisade.netfilter.plugins.doc_fragments.iptables_ruleset import ModuleDocFragment as Options
 from ansible_collections.palisade.netfilter.plugins.module_utils._declared import declare_content, declare_tables
 from ansible_collections.palisade.netfilter.plugins.module_utils._errors import UnprovedError
@@ -21,7 +22,8 @@ from ansible_collections.palisade.netfilter.plugins.module_utils._transaction im
 from ansible_collections.palisade.netfilter.plugins.modules import iptables_ruleset, iptables_ruleset_unproved
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_host import MemoryHost
 
-OPTIONS: Dict[str, Any] = yaml.safe_load(Options.DOCUMENTATION)['options']
+OPTIONS: Dict[str, Any] = {
+    name: option for fragment in (Options, Confirmation) for name, option in yaml.safe_load(fragment.DOCUMENTATION)['options'].items()}
 RETURN: Dict[str, Any] = yaml.safe_load(iptables_ruleset.RETURN)
 EXAMPLES: List[Dict[str, Any]] = yaml.safe_load(iptables_ruleset.EXAMPLES)
 NAME = 'palisade.netfilter.iptables_ruleset'
@@ -119,7 +121,8 @@ def test_the_name_is_the_files() -> None:
     for module in (iptables_ruleset, iptables_ruleset_unproved):
         documentation = yaml.safe_load(module.DOCUMENTATION)
         assert documentation['module'] == module.__name__.rpartition('.')[2]
-        assert documentation['extends_documentation_fragment'] == ['palisade.netfilter.attributes', 'palisade.netfilter.iptables_ruleset']
+        assert documentation['extends_documentation_fragment'] == [
+            'palisade.netfilter.attributes', 'palisade.netfilter.confirmation', 'palisade.netfilter.iptables_ruleset']
         assert 'options' not in documentation
     attributes = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)['attributes']
     assert {name: attribute['support'] for name, attribute in attributes.items()} == {

@@ -12,11 +12,13 @@ import yaml
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.palisade.netfilter.plugins.doc_fragments.confirmation import ModuleDocFragment as Confirmation
 from ansible_collections.palisade.netfilter.plugins.module_utils._sysctl_profiles import COMPLIANCE, PROFILES
 from ansible_collections.palisade.netfilter.plugins.modules import sysctl_hardening
 from ansible_collections.palisade.netfilter.tests.unit.support.memory_sysctl import MemorySysctl
 
 DOCUMENTATION: Dict[str, Any] = yaml.safe_load(sysctl_hardening.DOCUMENTATION)
+OPTIONS: Dict[str, Any] = {**DOCUMENTATION['options'], **yaml.safe_load(Confirmation.DOCUMENTATION)['options']}
 RETURN: Dict[str, Any] = yaml.safe_load(sysctl_hardening.RETURN)
 EXAMPLES: List[Dict[str, Any]] = yaml.safe_load(sysctl_hardening.EXAMPLES)
 NAME = 'palisade.netfilter.sysctl_hardening'
@@ -42,11 +44,11 @@ def run(host: MemorySysctl, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     return runner
 
 
-@pytest.mark.parametrize('option', sorted(set(DOCUMENTATION['options']) | set(sysctl_hardening.argument_spec())))
+@pytest.mark.parametrize('option', sorted(set(OPTIONS) | set(sysctl_hardening.argument_spec())))
 def test_every_option_is_documented_as_it_is(option: str) -> None:
-    documented = {key: value for key, value in DOCUMENTATION['options'][option].items() if key != 'description'}
+    documented = {key: value for key, value in OPTIONS[option].items() if key != 'description'}
     assert documented == sysctl_hardening.argument_spec()[option]
-    assert DOCUMENTATION['options'][option]['description']
+    assert OPTIONS[option]['description']
 
 
 def test_the_choices_are_the_tables() -> None:
