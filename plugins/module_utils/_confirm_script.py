@@ -24,15 +24,27 @@ say() { printf 'palisade-commit %s\n' "$*"; }
 
 log() { logger -t palisade-firewall -p "daemon.$1" -- "$name: $2" 2>/dev/null || :; }
 
-state() {
-  for each in armed confirmed kept undoing undone disarmed; do
-    [ ! -e $each ] || { echo $each; return; }
+# This and the next two without another process: one that is killed would tell something else.
+# Sets state to what has become of the change.
+look() {
+  for state in armed confirmed kept undoing undone disarmed ''; do
+    [ -z "$state" ] || [ ! -e $state ] || return 0
   done
 }
 
-left() {
+# Whether it is still the change that was meant.
+is_ours() {
+  found=
+  read -r found 2>/dev/null <token
+  [ "$found" = "$token" ]
+}
+
+# Sets left to the seconds until the time is over.
+count() {
   read -r up _ </proc/uptime
-  echo $(($(cat deadline) - ${up%.*}))
+  deadline=
+  read -r deadline 2>/dev/null <deadline
+  left=$((${deadline:-0} - ${up%.*}))
 }
 
 take_lock() {
@@ -63,9 +75,11 @@ ssh_connection() {
 watch() {
   trap '' HUP
   tries=0
-  while [ $tries -lt 20 ] && [ "$(cat token)" = "$token" ]; do
-    case $(state) in armed | undoing | confirmed) ;; *) return 0 ;; esac
-    if [ ! -e undoing ] && [ "$(left)" -gt 0 ]; then
+  while [ $tries -lt 20 ] && is_ours; do
+    look
+    case $state in armed | undoing | confirmed) ;; *) return 0 ;; esac
+    count
+    if [ ! -e undoing ] && [ $left -gt 0 ]; then
       sleep 1
       continue
     fi
@@ -81,9 +95,10 @@ undo() {
   lives=5
   while
     take_lock 30
-    [ "$(cat token)" = "$token" ] || return 0
+    is_ours || return 0
     # A run that took longer than its time has been done with the rules just now, and its time has begun anew.
-    [ "$how" != late ] || [ ! -e armed ] || [ "$(left)" -le 0 ] || return 0
+    count
+    [ "$how" != late ] || [ ! -e armed ] || [ $left -le 0 ] || return 0
     mv armed undoing 2>/dev/null || [ -e undoing ] || return 0
     (: >"../$name.applying") 2>/dev/null || :
     problem=$(sh ./undo 2>&1)
@@ -116,10 +131,11 @@ keep() {
 }
 
 confirm() {
+  look
   connection=$(ssh_connection)
   if [ "$how" = new ] && { [ -z "$connection" ] || [ "$connection" = "$(cat connection)" ]; }; then
     say same "$connection"
-  elif [ "$(state)" = armed ] && [ ! -e applied ]; then
+  elif [ "$state" = armed ] && [ ! -e applied ]; then
     say unapplied
   else
     mv armed confirmed 2>/dev/null || :
@@ -134,16 +150,20 @@ confirm() {
 }
 
 tell() {
-  case $(state) in
+  look
+  case $state in
     kept) say kept "$(ssh_connection)" ;;
     undone) say undone "$(tr '\n' ' ' <undone | sed 's/ *$//')" ;;
-    armed) say armed "$(left)" ;;
-    *) say "$(state)" ;;
+    armed)
+      count
+      say armed $left
+      ;;
+    *) say "$state" ;;
   esac
 }
 
 main() {
-  if [ "$(cat token 2>/dev/null)" != "$token" ]; then
+  if ! is_ours; then
     say gone
     return
   fi
