@@ -74,7 +74,7 @@ class Confirmer:
         """Confirm what a module's result says is waiting, and return the result with what came of it."""
         waiting = result['confirm']
         began = self._clock()
-        answer = self._ask(waiting['command'], 'confirm %s new' % self._token, began + waiting['seconds'], ('armed', 'unreachable'))
+        answer = self._ask(waiting['command'], 'confirm %s new' % self._token, began + waiting['seconds'], ('armed', 'unreachable', 'confirmed'))
         if answer.state == 'kept':
             result['confirm'] = {'state': 'proved', 'connection': _in_words(answer.detail)}
             return result

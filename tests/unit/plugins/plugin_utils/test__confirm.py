@@ -113,6 +113,12 @@ def test_a_network_that_fails_for_a_moment_is_tried_again_with_growing_patience(
     assert host.slept == [1, 2, 4, 8, 8]
 
 
+def test_a_confirmation_that_was_killed_half_way_is_asked_for_again() -> None:
+    host = Host('palisade-commit confirmed', KEPT)
+    assert host.confirm()['confirm']['state'] == 'proved'
+    assert host.words == ['/bin/sh /commit confirm token new'] * 2
+
+
 def test_no_attempt_takes_longer_than_there_is_time() -> None:
     host = Host(TIMEOUT, KEPT, cost=55)
     host.confirm()
