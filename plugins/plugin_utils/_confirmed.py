@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gc
 import typing as t
+from abc import abstractmethod
 
 from ansible.errors import AnsibleActionFail, AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
@@ -41,9 +42,9 @@ class ConfirmedAction(ActionBase):
             return self._unconfirmed(module, kind, arguments, task_vars)
         return self._confirmed(module, change, arguments, task_vars)
 
+    @abstractmethod
     def _is_live(self, result: Result) -> bool:
         """Whether a run has changed what could cut a connection."""
-        raise NotImplementedError
 
     def _why_unproved(self, kind: str) -> str:
         return NO_OTHER % kind if may_be_cut(kind) else NOT_CUT % (kind, self._cuts)

@@ -30,10 +30,10 @@ CUT = tables([DISCOVERY], [DISCOVERY])
 LOCKED_OUT = {**CLOSED, "allow_lockout": True, "confirm_timeout": SECONDS}
 
 
-@pytest.fixture
-def family(backend: str) -> str:
-    """One family for each backend: all of this is slow."""
-    return {"nft": "ipv4", "legacy": "ipv6"}[backend]
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    """The family that Ansible's connection is of."""
+    return str(request.param)
 
 
 def saved(host: Host) -> dict[str, str]:
